@@ -1,0 +1,12 @@
+# hvlab_test(NAME SOURCES... [LIBS libs...] [LABELS labels...] [TIMEOUT seconds])
+# A cmocka program that ctest runs. NAME is also the target.
+function(hvlab_test name)
+	cmake_parse_arguments(T "" "TIMEOUT" "LIBS;LABELS" ${ARGN})
+	add_executable(${name} ${T_UNPARSED_ARGUMENTS})
+	target_link_libraries(${name} PRIVATE ${T_LIBS} PkgConfig::CMOCKA Threads::Threads)
+	add_test(NAME ${name} COMMAND ${name})
+	if(NOT T_TIMEOUT)
+		set(T_TIMEOUT 120)
+	endif()
+	set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}")
+endfunction()

@@ -1,0 +1,109 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A Microsoft Azure Network Adapter (MANA) virtual function as the host sees it: made, attached
+ * to the switch, observed, and broken on purpose. Served over vfio-user.
+ *
+ * Threads. A device belongs to one worker. The functions here are for any thread but another
+ * worker's, and cross over by themselves, unless they say "owner".
+ */
+#ifndef HVLAB_EMULATOR_MANA_MANA_H
+#define HVLAB_EMULATOR_MANA_MANA_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include "base/worker.h"
+#include "vfio/vfuser.h"
+#include "vswitch/port.h"
+
+struct mana;
+
+#define MANA_MAX_VPORTS 8
+#define MANA_MAX_QUEUES 64
+
+struct mana_vport_conf {
+	uint8_t mac[6];
+	uint32_t max_queues; /* 1..64; 0: 16 */
+	uint32_t mtu;	     /* 68..9000, what the adapter offers; 0: 9000 */
+	uint64_t link_mbps;  /* what QUERY_LINK_CONFIG reports; 0: 200000 */
+};
+
+/* Things that happen to a device; called on its worker: post elsewhere, do not block. */
+enum mana_event_type {
+	MANA_EV_CONNECTED,    /* a client (QEMU) */
+	MANA_EV_DISCONNECTED,
+	MANA_EV_DRIVER,	      /* VERIFY_VF_DRIVER_VERSION: os_type, version strings known */
+	MANA_EV_DRIVEN,	      /* the guest's driver turned receive on for a vPort */
+	MANA_EV_UNDRIVEN,     /* receive off, reset, or client gone */
+	MANA_EV_RESET,
+	MANA_EV_GUEST_ERROR,  /* a rejected request or malformed queue entry: see text */
+};
+
+struct mana_event {
+	enum mana_event_type type;
+	unsigned int vport;
+	uint64_t time_ns; /* now_ns() */
+	const char *text; /* valid during the call; may be NULL */
+};
+
+struct mana_conf {
+	const char *name; /* "a/eth0"; copied */
+	unsigned int n_vports;
+	struct mana_vport_conf vports[MANA_MAX_VPORTS];
+	unsigned int n_msix; /* 2..; 0: 64 */
+	enum vfuser_msix_mode msix_mode;
+	uint32_t hold_ms; /* longest time a sender waits for a receiver's buffers; 0: 20 */
+	void (*event)(void *arg, const struct mana_event *ev);
+	void *event_arg;
+};
+
+/* NULL with errno. Does not listen yet. */
+struct mana *mana_new(struct worker *w, const struct mana_conf *conf);
+/* The ports must be detached from the switch before. */
+void mana_free(struct mana *m);
+int mana_listen(struct mana *m, const char *socket_path);
+/* Serve a connected socket (tests). Takes the fd. */
+int mana_attach_fd(struct mana *m, int fd);
+
+/* For vsw_port_attach() and counters; lives as long as the device. */
+struct vsw_port *mana_port(struct mana *m, unsigned int vport);
+struct vfuser *mana_vfuser(struct mana *m);
+
+/* Link of a vPort as the guest sees it (EQE type 133). */
+int mana_link_set(struct mana *m, unsigned int vport, bool up);
+/* Service event to the driver: 132 reconfigure, 135 reset request. -ENOTCONN without HWC. */
+int mana_service_event(struct mana *m, unsigned int eqe_type);
+/* Answer periodic statistics queries late or never: QUERY_GF_STAT is not answered while set. */
+int mana_stats_silence(struct mana *m, bool silent);
+
+struct mana_vport_info {
+	bool driven, link;
+	uint32_t n_txq, n_rxq, mtu, indir_size;
+	bool rss;
+	uint64_t bw_limit_mbps; /* SET_BW_CLAMP now in force; 0: none */
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
+	uint64_t tx_tso, tx_errors, tx_held_ns, rx_no_buffer, rx_errors, rx_coalesced;
+	uint64_t tx_wqes, rx_wqes, cqes, eqes, doorbells;
+};
+struct mana_info {
+	bool connected, hwc_up;
+	uint32_t n_eq, n_cq, n_wq, n_dma_regions;
+	uint64_t hwc_requests, hwc_errors, guest_errors, resets, flrs;
+	uint64_t driver_caps[4];
+	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
+	char os_ver_str[4][128]; /* printable, NUL-terminated */
+	char last_error[160];
+	unsigned int n_vports;
+	struct mana_vport_info vports[MANA_MAX_VPORTS];
+};
+void mana_get_info(struct mana *m, struct mana_info *info);
+
+struct mana_queue_info {
+	unsigned int vport, index;
+	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes, rx_no_buffer;
+};
+/* Up to @max queue pairs; returns how many there are. */
+size_t mana_get_queues(struct mana *m, struct mana_queue_info *out, size_t max);
+
+#endif

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The one place where a packet's debts are paid. A receiving port settles a packet against what
+ * it can take and gets frames; it stores each with vsw_frame_copy(), which sums while it copies.
+ *
+ *	vsw_settle_begin(&s, pkt, caps, mtu);
+ *	while ((rc = vsw_settle_next(&s, &frame)) > 0) {
+ *		find buffers for frame.len bytes, or vsw_settle_stop(&s) and report "no buffer"
+ *		vsw_frame_copy(&frame, iov, n, &facts);
+ *	}
+ */
+#ifndef HVLAB_VSWITCH_OFFLOAD_H
+#define HVLAB_VSWITCH_OFFLOAD_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/uio.h>
+
+#include "vswitch/packet.h"
+
+/* One frame as the receiver gets it: header bytes of ours, payload still at the sender. */
+struct vsw_frame {
+	uint32_t len;	   /* all bytes to store */
+	uint32_t flags;	   /* debts the receiver takes over, PKT_*_GOOD facts */
+	uint16_t gso_size; /* with PKT_GSO_*: left to the receiver */
+	uint16_t vlan_tci; /* with PKT_VLAN */
+	uint16_t hdr_len;
+	uint16_t l3_off, l4_off; /* in hdr, VLAN tags in the frame counted */
+	uint8_t l3, l4;
+	bool sum_owed;	     /* L4 checksum: vsw_frame_copy() computes and writes it */
+	bool sum_verify;     /* no debt, not known good: vsw_frame_copy() checks it */
+	const struct pkt *pkt;
+	uint32_t payload_off; /* into the pieces of pkt, and bytes of hdr before them */
+	uint32_t payload_len;
+	uint8_t hdr[PKT_HDR_MAX + 4];
+};
+
+struct vsw_settle {
+	struct pkt *pkt;
+	uint32_t caps, max_len;
+	uint32_t seg, n_segs; /* next segment; segments in all */
+	bool whole;	      /* no cutting: one frame */
+	bool done;
+};
+
+/*
+ * 0, or the reason why the packet cannot go to a receiver with @caps and @mtu (bytes of IP
+ * packet; 0: no limit): VSW_DROP_MALFORMED, VSW_DROP_TOO_BIG. Starts at pkt->seg_done.
+ */
+enum vsw_drop vsw_settle_begin(struct vsw_settle *s, struct pkt *pkt, uint32_t caps, uint32_t mtu);
+/* The next frame. False: no more, and pkt->seg_done is reset. */
+bool vsw_settle_next(struct vsw_settle *s, struct vsw_frame *f);
+/* The frame of the last vsw_settle_next() was not stored: pkt->seg_done points at it again. */
+void vsw_settle_stop(struct vsw_settle *s);
+
+/**
+ * vsw_frame_copy() - Store a frame, once, into the receiver's memory
+ * @iov:	Receiver's buffers, in all at least f->len bytes
+ *
+ * Return: PKT_IP_GOOD / PKT_L4_GOOD as far as computed, verified or known; the L4 bit clear for
+ * a wrong or unknown checksum.
+ */
+uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsigned int n_iov);
+
+#endif

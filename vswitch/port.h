@@ -1,0 +1,112 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The port: where a device model and the switch meet. A NIC model includes this header and
+ * packet.h (and offload.h to receive), nothing else of the switch.
+ *
+ * A device embeds a struct vsw_port, sends with vsw_send() from its own worker, and receives
+ * through ops->deliver, which any worker may call at any time between attach and the return of
+ * vsw_port_detach(). Detaching waits for such calls to end.
+ */
+#ifndef HVLAB_VSWITCH_PORT_H
+#define HVLAB_VSWITCH_PORT_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/worker.h"
+#include "vswitch/packet.h"
+
+struct vsw_net;
+
+/* What a port takes on receive without payment; everything else is settled before. */
+#define VSW_CAP_CSUM 0x1u /* takes PKT_CSUM_*: its guest completes them or trusts them */
+#define VSW_CAP_TSO4 0x2u
+#define VSW_CAP_TSO6 0x4u
+#define VSW_CAP_USO  0x8u
+#define VSW_CAP_VLAN 0x10u /* takes PKT_VLAN beside the frame */
+
+struct vsw_port_ops {
+	/**
+	 * deliver() - Store packets in the receiver
+	 * @pkts:	@n packets of one sender, parsed; settle each with offload.h
+	 *
+	 * Any worker. Takes its queue's short lock once per call, copies, completes, interrupts
+	 * at most once per queue. A packet that the receiver does not want or cannot take for
+	 * good is consumed and counted (vsw_port_drop()).
+	 *
+	 * Return: packets consumed; fewer than @n means that pkts[ret] found no buffer (its
+	 * seg_done says how far it got) and may be tried again after vsw_port_wake().
+	 */
+	unsigned int (*deliver)(struct vsw_port *port, struct pkt **pkts, unsigned int n);
+};
+
+struct vsw_port_stats {
+	/* From the guest's view: tx left the guest, rx reached it. Frames, after segmentation. */
+	_Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
+	_Atomic uint64_t tx_gso;	     /* packets that came with a segmentation debt */
+	_Atomic uint64_t tx_waits;	     /* times this port's sender was told to wait */
+	_Atomic uint64_t drops[VSW_N_DROPS]; /* by reason; of frames to this port */
+	_Atomic uint64_t tx_drops[VSW_N_DROPS]; /* of frames from this port that reached nobody */
+};
+
+/* A sender's wish to hear when a port has buffers again. One per queue; zeroed before use. */
+struct vsw_waiter {
+	void (*wake)(struct vsw_waiter *w); /* on @worker */
+	void *arg;
+	struct worker *worker;
+	/* the switch's own: */
+	struct vsw_waiter *next;
+	struct vsw_port *on; /* registered at this port; NULL: not waiting */
+	bool posted;
+};
+
+struct vsw_port {
+	const struct vsw_port_ops *ops;
+	char name[40];	 /* "a/eth0" */
+	uint8_t mac[6];	 /* the vNIC's own address; all zero: none (learned only) */
+	uint32_t mtu;	 /* largest IP packet it takes; 0: the network's */
+	_Atomic uint32_t caps;	  /* VSW_CAP_* now in force on receive */
+	_Atomic bool link;	  /* false: nothing is delivered, sends are dropped */
+	_Atomic bool receiving;	  /* the guest's driver takes packets; false: not a destination */
+	struct vsw_port_stats stats;
+	/* the switch's own: */
+	struct vsw_net *net;
+	uint32_t id; /* unique while the switch lives; 0: not attached */
+	struct vsw_port_list *in_list;
+	void *capture; /* struct capture, RCU */
+	struct vsw_waiter *waiters;
+	_Atomic unsigned int n_waiters;
+	_Atomic int waiters_lock;
+};
+
+/* Fill in the fixed parts of a zeroed port. */
+void vsw_port_init(struct vsw_port *port, const struct vsw_port_ops *ops, const char *name,
+		   const uint8_t mac[6]);
+
+/**
+ * vsw_send() - A port's guest sends
+ * @port:	The sender, on its owner's worker
+ * @pkts:	Views with debts; parsed here
+ *
+ * Return: packets consumed, delivered or dropped (counted). Fewer than @n: pkts[ret] waits for
+ * pkts[ret]->waits_for; register with vsw_wait(), keep its seg_done, offer it again later from
+ * there on. With PKT_NO_WAIT set it is never made to wait. Broadcasts never wait.
+ */
+unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n);
+
+/*
+ * Register @w at @on. @w->wake runs on @w->worker once after the next vsw_port_wake(@on) (or
+ * because @on goes away). False: @on has changed since, try again at once. Sender's worker.
+ */
+bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on);
+/* Sender's worker: no wake comes after this. */
+void vsw_wait_cancel(struct vsw_waiter *w);
+/* Receiver: buffers have come, or the reason to wait is gone. Cheap when nobody waits. Any thread. */
+void vsw_port_wake(struct vsw_port *port);
+
+/* Counting, any thread. Delivering port: @port is the receiver. */
+void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why);
+void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes);
+
+#endif
