@@ -57,7 +57,6 @@ static struct guard {
 	_Atomic(struct guest_mem *) owner;
 } guards[MAX_GUARDS];
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
-static pthread_once_t guards_once = PTHREAD_ONCE_INIT;
 static struct sigaction old_sigbus;
 
 static void on_sigbus(int sig, siginfo_t *si, void *ctx)
@@ -88,20 +87,26 @@ static void on_sigbus(int sig, siginfo_t *si, void *ctx)
 		sigaction(SIGBUS, &old_sigbus, NULL);
 }
 
-static void guards_init(void)
+/* Under guards_lock. Others (a test runner) may have taken the signal since the last time. */
+static void guards_install(void)
 {
 	struct sigaction sa = {.sa_sigaction = on_sigbus, .sa_flags = SA_SIGINFO | SA_NODEFER};
+	struct sigaction now;
 
+	if (sigaction(SIGBUS, NULL, &now) == 0 && (now.sa_flags & SA_SIGINFO) &&
+	    now.sa_sigaction == on_sigbus)
+		return;
+	old_sigbus = now;
 	sigemptyset(&sa.sa_mask);
-	sigaction(SIGBUS, &sa, &old_sigbus);
+	sigaction(SIGBUS, &sa, NULL);
 }
 
 static int guard_add(struct guest_mem *gm, void *start, size_t size)
 {
 	int slot = -1;
 
-	pthread_once(&guards_once, guards_init);
 	pthread_mutex_lock(&guards_lock);
+	guards_install();
 	for (unsigned int i = 0; i < MAX_GUARDS && slot < 0; i++) {
 		if (atomic_load(&guards[i].size))
 			continue;

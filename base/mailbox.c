@@ -3,24 +3,23 @@
 #include "base/mailbox.h"
 
 #include <errno.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
-
-#include <urcu/wfcqueue.h>
 
 #include "base/fd.h"
 #include "base/util.h"
 
 struct letter {
-	struct cds_wfcq_node node;
+	struct letter *next;
 	void (*fn)(void *arg);
 	void *arg;
 };
 
+/* A stack that the receiver takes whole and turns round: order per sender, no lock. */
 struct mailbox {
-	struct cds_wfcq_head head;
-	struct cds_wfcq_tail tail;
+	_Atomic(struct letter *) top;
 	int fd;
 };
 
@@ -35,19 +34,19 @@ struct mailbox *mailbox_new(void)
 		free(mb);
 		return NULL;
 	}
-	cds_wfcq_init(&mb->head, &mb->tail);
 	return mb;
 }
 
 void mailbox_free(struct mailbox *mb)
 {
-	struct cds_wfcq_node *n;
+	struct letter *l, *next;
 
 	if (!mb)
 		return;
-	while ((n = __cds_wfcq_dequeue_blocking(&mb->head, &mb->tail)))
-		free(CONTAINER_OF(n, struct letter, node));
-	cds_wfcq_destroy(&mb->head, &mb->tail);
+	for (l = atomic_load(&mb->top); l; l = next) {
+		next = l->next;
+		free(l);
+	}
 	fd_close(&mb->fd);
 	free(mb);
 }
@@ -59,33 +58,38 @@ int mailbox_fd(const struct mailbox *mb)
 
 int mailbox_post(struct mailbox *mb, void (*fn)(void *arg), void *arg)
 {
-	struct letter *l = malloc(sizeof(*l));
+	struct letter *l = malloc(sizeof(*l)), *top;
 
 	if (!l)
 		return -ENOMEM;
 	l->fn = fn;
 	l->arg = arg;
-	cds_wfcq_node_init(&l->node);
+	top = atomic_load_explicit(&mb->top, memory_order_relaxed);
+	do
+		l->next = top;
+	while (!atomic_compare_exchange_weak_explicit(&mb->top, &top, l, memory_order_release,
+						      memory_order_relaxed));
 	/* Only the letter that finds the box empty wakes the receiver: it takes all at once. */
-	if (!cds_wfcq_enqueue(&mb->head, &mb->tail, &l->node))
+	if (!top)
 		fd_event_signal(mb->fd);
 	return 0;
 }
 
 bool mailbox_run(struct mailbox *mb)
 {
-	struct cds_wfcq_head head;
-	struct cds_wfcq_tail tail;
-	struct cds_wfcq_node *n;
+	struct letter *l, *next, *first = NULL;
 
-	if (cds_wfcq_empty(&mb->head, &mb->tail))
+	if (!mailbox_pending(mb))
 		return false;
+	/* Drain before taking: a letter that comes in between signals again. */
 	fd_event_drain(mb->fd);
-	cds_wfcq_init(&head, &tail);
-	__cds_wfcq_splice_blocking(&head, &tail, &mb->head, &mb->tail);
-	while ((n = __cds_wfcq_dequeue_blocking(&head, &tail))) {
-		struct letter *l = CONTAINER_OF(n, struct letter, node);
-
+	for (l = atomic_exchange_explicit(&mb->top, NULL, memory_order_acquire); l; l = next) {
+		next = l->next;
+		l->next = first;
+		first = l;
+	}
+	for (l = first; l; l = next) {
+		next = l->next;
 		l->fn(l->arg);
 		free(l);
 	}
@@ -94,6 +98,5 @@ bool mailbox_run(struct mailbox *mb)
 
 bool mailbox_pending(const struct mailbox *mb)
 {
-	return !cds_wfcq_empty((struct cds_wfcq_head *)&mb->head,
-			       (struct cds_wfcq_tail *)&mb->tail);
+	return atomic_load_explicit(&mb->top, memory_order_acquire) != NULL;
 }

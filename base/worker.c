@@ -222,16 +222,17 @@ static void loop(struct worker *w)
 	uint64_t mark = now_ns(), last_work = mark;
 
 	while (!w->stop) {
-		bool worked = mailbox_run(w->mail);
+		bool worked = mailbox_run(w->mail), more;
 		uint64_t spin = atomic_load_explicit(&w->spin_ns, memory_order_relaxed);
 
 		worked |= run_timers(w);
 		worked |= reap(w);
 		if (spin)
 			worked |= try_spinners(w);
-		worked |= run_turns(w);
+		more = run_turns(w);
+		worked |= more;
 		atomic_fetch_add_explicit(&w->n_turns, 1, memory_order_relaxed);
-		if (mailbox_pending(w->mail) || w->stop)
+		if (more || mailbox_pending(w->mail) || w->stop)
 			continue;
 		if (worked || spin) {
 			uint64_t now = now_ns();
