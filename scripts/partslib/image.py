@@ -227,5 +227,5 @@ def write_initramfs(path, tree, load, busybox):
     for module in load:
         with open(os.path.join(tree, module), "rb") as src:
             out.file("modules/" + os.path.basename(module), src.read())
-    out.file("order", "".join(os.path.basename(m) + "\n" for m in load).encode())
+    out.file("modules/order", "".join(os.path.basename(m) + "\n" for m in load).encode())
     out.close()
