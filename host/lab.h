@@ -1,0 +1,172 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The lab file: YAML text to a complete, checked model of networks, VMs and their NICs. The
+ * command line checks with it, the daemon builds from it; both see the same defaults. What the
+ * file leaves out (addresses, MACs, sizes) is filled in here and depends on nothing but the
+ * text and the file's name, so that a lab looks the same each time it is started.
+ *
+ * Everything in struct lab is valid once lab_load_*() returned 0: names are legal and unique,
+ * MACs unicast and unique, subnets do not overlap, numbers are in range, every NIC's network
+ * exists. JSON is YAML too: lab_load_text() reads what lab_to_json() wrote.
+ *
+ * Any thread; no global state.
+ */
+#ifndef HVLAB_HOST_LAB_H
+#define HVLAB_HOST_LAB_H
+
+#include <jansson.h>
+#include <netinet/in.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define LAB_NAME_MAX	 31 /* bytes of a lab's, network's or VM's name */
+#define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
+#define LAB_MAX_NETS	 64
+#define LAB_MAX_VMS	 64
+#define LAB_MAX_NICS	 8 /* of one VM */
+#define LAB_MAX_APPEND	 1024 /* bytes added to a kernel command line */
+#define LAB_MAX_TEXT	 (1u << 20) /* bytes of a lab file */
+
+#define LAB_MTU_MIN	   68
+#define LAB_MTU_MAX	   9000
+#define LAB_MTU_DEFAULT	   1500
+#define LAB_QUEUES_MAX	   64
+#define LAB_QUEUES_DEFAULT 16
+#define LAB_CPUS_MAX	   64
+#define LAB_CPUS_DEFAULT   2
+#define LAB_MEMORY_MIN	   192 /* MiB; what the guest image needs to reach its agent */
+#define LAB_MEMORY_MAX	   (1u << 20)
+#define LAB_MEMORY_DEFAULT 512
+#define LAB_LINK_DEFAULT   200000 /* Mbit/s */
+
+/**
+ * struct lab_net - One network of the switch
+ * @subnet4, @prefix4:	IPv4 network address and prefix length; has4 false: none
+ * @subnet6, @prefix6:	the same for IPv6
+ * @mtu:		68..9000; the most a NIC on it may have
+ */
+struct lab_net {
+	char name[LAB_NAME_MAX + 1];
+	bool has4, has6;
+	struct in_addr subnet4;
+	struct in6_addr subnet6;
+	unsigned int prefix4, prefix6;
+	char cidr4[INET_ADDRSTRLEN + 4];  /* "10.0.0.0/24", "" when none */
+	char cidr6[INET6_ADDRSTRLEN + 5]; /* "fd00::/64", "" when none */
+	uint32_t mtu;
+};
+
+/**
+ * struct lab_nic - One vNIC of a VM
+ * @name:	the interface's name in the guest: eth0, eth1, ...
+ * @net:	index into lab.nets
+ * @mac:	unicast, unique in the lab; 00:15:5d:x:x:x from a hash of lab/vm/nic when not given
+ * @queues:	most queues the adapter offers, 1..64
+ * @mtu:	68..the network's; what the adapter offers and the guest sets
+ * @link_mbps:	speed the adapter reports
+ * @vf:		accelerated path. Always true: a NIC without it has no other path yet
+ * @ip4, @ip6:	address without prefix length; "" when the network has none
+ */
+struct lab_nic {
+	char name[LAB_NIC_NAME_MAX + 1];
+	unsigned int net;
+	uint8_t mac[6];
+	char mac_text[18]; /* "00:15:5d:01:02:03" */
+	uint32_t queues;
+	uint32_t mtu;
+	uint32_t link_mbps;
+	bool vf;
+	char ip4[INET_ADDRSTRLEN];
+	char ip6[INET6_ADDRSTRLEN];
+};
+
+/**
+ * struct lab_vm - One guest
+ * @kernel:	name of a stock kernel ("6.1", "6.12", "7.2"), or "" when @bzimage is set
+ * @bzimage:	absolute path of a kernel of the user's, or NULL
+ * @modules:	absolute path of its modules, or NULL
+ * @cpus:	1..64
+ * @memory_mb:	MiB
+ * @append:	more words for the kernel command line, or NULL
+ */
+struct lab_vm {
+	char name[LAB_NAME_MAX + 1];
+	char kernel[16];
+	char *bzimage;
+	char *modules;
+	uint32_t cpus;
+	uint32_t memory_mb;
+	char *append;
+	unsigned int n_nics;
+	struct lab_nic nics[LAB_MAX_NICS];
+};
+
+struct lab {
+	char name[LAB_NAME_MAX + 1]; /* the file's "name", else the file name without its ending */
+	unsigned int n_nets;
+	struct lab_net *nets;
+	unsigned int n_vms;
+	struct lab_vm *vms;
+};
+
+/**
+ * struct lab_error - One thing that is wrong
+ * @line, @column:	from 1; 0 when the file as a whole is meant
+ * @key:		path of the key, "vms[1].nics[0].mac"; "" for the whole file
+ * @reason:		what is wrong
+ * @remedy:		what to do about it; may be ""
+ */
+struct lab_error {
+	unsigned int line, column;
+	char key[96];
+	char reason[256];
+	char remedy[256];
+};
+
+/* Zero it before use. At most LAB_MAX_ERRORS are kept; @n_more counts the rest. */
+#define LAB_MAX_ERRORS 64
+struct lab_errors {
+	char file[256];
+	unsigned int n, n_more;
+	struct lab_error *list;
+};
+
+/**
+ * lab_load_file() - Read, check and complete a lab file
+ * @lab:	Out: the caller's, lab_free(); NULL on failure
+ * @errs:	Out: everything found wrong, in the order of the file; lab_errors_free() in any case
+ *
+ * Return: 0; -EINVAL when the content is wrong; -errno of open or read (with an entry in @errs)
+ */
+int lab_load_file(const char *path, struct lab **lab, struct lab_errors *errs);
+
+/**
+ * lab_load_text() - The same from memory
+ * @file:	Name for messages and for the lab's default name; relative paths in the text are
+ *		taken from its folder. Need not exist.
+ */
+int lab_load_text(const char *file, const char *text, size_t size, struct lab **lab,
+		  struct lab_errors *errs);
+void lab_free(struct lab *lab);
+
+/* "pair.yaml:7: vms[0].nics[0].mac: reason. Remedy." without a newline. @buf may be cut. */
+void lab_error_format(const struct lab_errors *errs, const struct lab_error *err, char *buf,
+		      size_t size);
+/* {"file", "line", "column", "key", "reason", "remedy"} per error; a new reference. */
+json_t *lab_errors_to_json(const struct lab_errors *errs);
+void lab_errors_free(struct lab_errors *errs);
+
+/* The complete model under the lab file's own keys, everything explicit; a new reference. */
+json_t *lab_to_json(const struct lab *lab);
+
+struct lab_vm *lab_find_vm(const struct lab *lab, const char *name);
+/* By "vm/nic". *@vm may be NULL when not wanted. */
+struct lab_nic *lab_find_nic(const struct lab *lab, const char *target, struct lab_vm **vm);
+
+/* "aa:bb:cc:dd:ee:ff" (colons or dashes, either case). 0 or -EINVAL. */
+int lab_parse_mac(const char *text, uint8_t mac[6]);
+/* The kernels that can be named, NULL-terminated, the default first. */
+const char *const *lab_kernels(void);
+
+#endif
