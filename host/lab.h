@@ -20,7 +20,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define LAB_NAME_MAX	 31 /* bytes of a lab's, network's or VM's name */
+#define LAB_NAME_MAX	 24 /* bytes of a lab's, network's or VM's name (socket paths hold it) */
 #define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
 #define LAB_MAX_NETS	 64
 #define LAB_MAX_VMS	 64

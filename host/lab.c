@@ -1,0 +1,308 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the lab file: its schema table, and the way from text to struct lab and to JSON.
+ *
+ * Text -> nodes with lines (lab_doc.c) -> held against the schema -> libcyaml fills struct
+ * file_lab -> the checks (lab_net.c, lab_vm.c) turn it into struct lab.
+ */
+#include "host/lab_internal.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/fd.h"
+
+#define OPT	(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define TEXT_MAX 4096 /* of one value; the checks know better what is too long */
+
+/* ON and OFF as YAML 1.1 spells them. libcyaml's own boolean takes any word for true. */
+static const cyaml_strval_t switch_words[] = {
+	{"on", FILE_ON},   {"off", FILE_OFF},	{"yes", FILE_ON},
+	{"no", FILE_OFF}, {"true", FILE_ON}, {"false", FILE_OFF},
+};
+
+static const cyaml_schema_field_t nic_fields[] = {
+	CYAML_FIELD_STRING_PTR("network", OPT, struct file_nic, network, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("name", OPT, struct file_nic, name, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("mac", OPT, struct file_nic, mac, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("ip", OPT, struct file_nic, ip, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("ip6", OPT, struct file_nic, ip6, 0, TEXT_MAX),
+	CYAML_FIELD_UINT_PTR("queues", OPT, struct file_nic, queues),
+	CYAML_FIELD_UINT_PTR("mtu", OPT, struct file_nic, mtu),
+	CYAML_FIELD_UINT_PTR("link_mbps", OPT, struct file_nic, link_mbps),
+	CYAML_FIELD_ENUM_PTR("vf", OPT | CYAML_FLAG_STRICT, struct file_nic, vf, switch_words,
+			     ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t nic_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_nic, nic_fields),
+};
+
+static const cyaml_schema_field_t vm_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_vm, name, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("kernel", OPT, struct file_vm, kernel, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("bzimage", OPT, struct file_vm, bzimage, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("modules", OPT, struct file_vm, modules, 0, TEXT_MAX),
+	CYAML_FIELD_UINT_PTR("cpus", OPT, struct file_vm, cpus),
+	CYAML_FIELD_STRING_PTR("memory", OPT, struct file_vm, memory, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("append", OPT, struct file_vm, append, 0, TEXT_MAX),
+	CYAML_FIELD_SEQUENCE("nics", OPT, struct file_vm, nics, &nic_value, 0, LAB_MAX_NICS),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t vm_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_vm, vm_fields),
+};
+
+static const cyaml_schema_field_t net_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_net, name, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("subnet", OPT, struct file_net, subnet, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("subnet6", OPT, struct file_net, subnet6, 0, TEXT_MAX),
+	CYAML_FIELD_UINT_PTR("mtu", OPT, struct file_net, mtu),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t net_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_net, net_fields),
+};
+
+static const cyaml_schema_field_t lab_fields[] = {
+	CYAML_FIELD_STRING_PTR("name", OPT, struct file_lab, name, 0, TEXT_MAX),
+	CYAML_FIELD_SEQUENCE("networks", OPT, struct file_lab, networks, &net_value, 0,
+			     LAB_MAX_NETS),
+	CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct file_lab, vms, &vm_value, 1,
+			     LAB_MAX_VMS),
+	CYAML_FIELD_END,
+};
+static const cyaml_schema_value_t lab_value = {
+	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_lab, lab_fields),
+};
+
+static const cyaml_config_t cyaml_conf = {
+	.mem_fn = cyaml_mem,
+	.flags = CYAML_CFG_IGNORE_UNKNOWN_KEYS, /* lab_doc_check() has reported them */
+};
+
+/* "/home/u/my lab.yaml" to "my-lab": the name of a lab whose file gives none. */
+static void default_name(const char *file, char out[LAB_NAME_MAX + 1])
+{
+	const char *base = strrchr(file, '/');
+	size_t n = 0;
+
+	for (base = base ? base + 1 : file; *base && *base != '.' && n < LAB_NAME_MAX; base++) {
+		bool alnum = (*base >= '0' && *base <= '9') || (*base >= 'A' && *base <= 'Z') ||
+			     (*base >= 'a' && *base <= 'z');
+
+		if (alnum || n)
+			out[n++] = alnum || *base == '_' ? *base : '-';
+	}
+	out[n] = '\0';
+	if (!n)
+		strcpy(out, "lab");
+}
+
+/* The folder of a file, "" for the current one. */
+static char *folder(const char *file)
+{
+	const char *slash = strrchr(file, '/');
+
+	return slash ? strndup(file, (size_t)(slash - file) + (slash == file)) : strdup("");
+}
+
+static int build(struct lab_doc *ld, const struct file_lab *f, const char *file, struct lab *lab)
+{
+	char *dir = folder(file);
+	int ret;
+
+	if (!dir)
+		return -ENOMEM;
+	default_name(file, lab->name);
+	if (f->name && lab_check_name(ld, "name", "the lab's name", f->name, LAB_NAME_MAX))
+		snprintf(lab->name, sizeof(lab->name), "%s", f->name);
+	ret = lab_check_nets(ld, f, lab);
+	if (!ret)
+		ret = lab_check_vms(ld, f, dir, lab);
+	if (!ret)
+		lab_assign_addresses(ld, f, lab);
+	free(dir);
+	return ret;
+}
+
+int lab_load_text(const char *file, const char *text, size_t size, struct lab **lab_out,
+		  struct lab_errors *errs)
+{
+	struct file_lab *f = NULL;
+	struct lab *lab = NULL;
+	struct lab_doc ld;
+	cyaml_err_t err;
+	int ret;
+
+	*lab_out = NULL;
+	snprintf(errs->file, sizeof(errs->file), "%s", file);
+	if (size > LAB_MAX_TEXT) {
+		lab_errors_add(errs, 0, 0, "", "name a lab file",
+			       "the file is larger than the %u bytes that a lab can need",
+			       LAB_MAX_TEXT);
+		return -EINVAL;
+	}
+	ret = lab_doc_init(&ld, text, size, errs);
+	if (ret)
+		return ret;
+	lab_doc_check(&ld, &lab_value);
+	if (!ld.usable)
+		goto out;
+	err = cyaml_load_data((const uint8_t *)text, size, &cyaml_conf, &lab_value,
+			      (cyaml_data_t **)&f, NULL);
+	if (err != CYAML_OK) {
+		lab_errors_add(errs, 0, 0, "", NULL, "%s", cyaml_strerror(err));
+		goto out;
+	}
+	lab = calloc(1, sizeof(*lab));
+	ret = lab ? build(&ld, f, file, lab) : -ENOMEM;
+	cyaml_free(&cyaml_conf, &lab_value, f, 0);
+out:
+	lab_doc_fini(&ld);
+	lab_errors_sort(errs);
+	if (!ret && (errs->n || errs->n_more))
+		ret = -EINVAL;
+	if (ret)
+		lab_free(lab);
+	else
+		*lab_out = lab;
+	return ret;
+}
+
+int lab_load_file(const char *path, struct lab **lab, struct lab_errors *errs)
+{
+	char *text = malloc(LAB_MAX_TEXT + 1);
+	size_t size = 0;
+	ssize_t n = 1;
+	struct stat st;
+	int fd, ret;
+
+	*lab = NULL;
+	if (!text)
+		return -ENOMEM;
+	snprintf(errs->file, sizeof(errs->file), "%s", path);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0 || fstat(fd, &st) < 0)
+		goto fail;
+	if (S_ISDIR(st.st_mode)) {
+		errno = EISDIR;
+		goto fail;
+	}
+	while (size <= LAB_MAX_TEXT && n > 0) {
+		n = read(fd, text + size, LAB_MAX_TEXT + 1 - size);
+		if (n < 0 && errno == EINTR) {
+			n = 1;
+			continue;
+		}
+		if (n < 0)
+			goto fail;
+		size += (size_t)n;
+	}
+	ret = lab_load_text(path, text, size, lab, errs);
+	goto out;
+fail:
+	ret = -errno;
+	lab_errors_add(errs, 0, 0, "",
+		       ret == -EISDIR ? "name the file in it" : "check the path, or its permissions",
+		       "cannot read the lab file: %s", strerror(-ret));
+out:
+	fd_close(&fd);
+	free(text);
+	return ret;
+}
+
+void lab_free(struct lab *lab)
+{
+	if (!lab)
+		return;
+	for (unsigned int v = 0; lab->vms && v < lab->n_vms; v++) {
+		free(lab->vms[v].bzimage);
+		free(lab->vms[v].modules);
+		free(lab->vms[v].append);
+	}
+	free(lab->vms);
+	free(lab->nets);
+	free(lab);
+}
+
+static json_t *text_or_none(const char *s)
+{
+	return json_string(*s ? s : "none");
+}
+
+static json_t *nic_to_json(const struct lab *lab, const struct lab_nic *nic)
+{
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:s}", "name", nic->name,
+			 "network", lab->nets[nic->net].name, "mac", nic->mac_text, "ip",
+			 text_or_none(nic->ip4), "ip6", text_or_none(nic->ip6), "queues",
+			 (int)nic->queues, "mtu", (int)nic->mtu, "link_mbps",
+			 (json_int_t)nic->link_mbps, "vf", nic->vf ? "on" : "off");
+}
+
+static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
+{
+	json_t *nics = json_array(), *j;
+
+	for (unsigned int i = 0; i < vm->n_nics; i++)
+		json_array_append_new(nics, nic_to_json(lab, &vm->nics[i]));
+	j = json_pack("{s:s, s:i, s:i, s:o}", "name", vm->name, "cpus", (int)vm->cpus, "memory",
+		      (int)vm->memory_mb, "nics", nics);
+	if (*vm->kernel)
+		json_object_set_new(j, "kernel", json_string(vm->kernel));
+	if (vm->bzimage)
+		json_object_set_new(j, "bzimage", json_string(vm->bzimage));
+	if (vm->modules)
+		json_object_set_new(j, "modules", json_string(vm->modules));
+	if (vm->append)
+		json_object_set_new(j, "append", json_string(vm->append));
+	return j;
+}
+
+json_t *lab_to_json(const struct lab *lab)
+{
+	json_t *nets = json_array(), *vms = json_array();
+
+	for (unsigned int n = 0; n < lab->n_nets; n++) {
+		const struct lab_net *net = &lab->nets[n];
+
+		json_array_append_new(nets, json_pack("{s:s, s:o, s:o, s:i}", "name", net->name,
+						      "subnet", text_or_none(net->cidr4),
+						      "subnet6", text_or_none(net->cidr6), "mtu",
+						      (int)net->mtu));
+	}
+	for (unsigned int v = 0; v < lab->n_vms; v++)
+		json_array_append_new(vms, vm_to_json(lab, &lab->vms[v]));
+	return json_pack("{s:s, s:o, s:o}", "name", lab->name, "networks", nets, "vms", vms);
+}
+
+struct lab_vm *lab_find_vm(const struct lab *lab, const char *name)
+{
+	for (unsigned int v = 0; v < lab->n_vms; v++)
+		if (strcmp(lab->vms[v].name, name) == 0)
+			return &lab->vms[v];
+	return NULL;
+}
+
+struct lab_nic *lab_find_nic(const struct lab *lab, const char *target, struct lab_vm **vm_out)
+{
+	for (unsigned int v = 0; v < lab->n_vms; v++) {
+		struct lab_vm *vm = &lab->vms[v];
+		size_t len = strlen(vm->name);
+
+		if (strncmp(target, vm->name, len) != 0 || target[len] != '/')
+			continue;
+		for (unsigned int i = 0; i < vm->n_nics; i++)
+			if (strcmp(vm->nics[i].name, target + len + 1) == 0) {
+				if (vm_out)
+					*vm_out = vm;
+				return &vm->nics[i];
+			}
+	}
+	return NULL;
+}

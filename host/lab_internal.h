@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Between the lab*.c files: the YAML document, the raw content of a lab file, the checks. */
+#ifndef HVLAB_HOST_LAB_INTERNAL_H
+#define HVLAB_HOST_LAB_INTERNAL_H
+
+#include "host/lab.h"
+
+#include <cyaml/cyaml.h>
+#include <yaml.h>
+
+#include "base/util.h"
+
+/* ---- lab_doc.c: the text as nodes that know their lines ---- */
+
+struct lab_doc {
+	yaml_document_t doc;
+	struct lab_errors *errs;
+	bool usable; /* after lab_doc_check(): worth mapping; only stray keys were found, if any */
+};
+
+/* Parse. 0 or -EINVAL with an error added; then there is nothing to free. */
+int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_errors *errs);
+void lab_doc_fini(struct lab_doc *ld);
+/* Compare the document with the schema that maps it and report every difference. */
+void lab_doc_check(struct lab_doc *ld, const cyaml_schema_value_t *schema);
+/* True when the key path ("vms[0].nics") is in the document. */
+bool lab_doc_has(struct lab_doc *ld, const char *path);
+/* Line of a key path's value, or of the last part of the path that exists; 0: none of it does. */
+unsigned int lab_doc_line(struct lab_doc *ld, const char *path);
+/* Add an error at a key path; @remedy may be NULL. */
+void lab_doc_error(struct lab_doc *ld, const char *path, const char *remedy, const char *fmt, ...)
+	PRINTF_LIKE(4, 5);
+
+/* ---- lab_error.c ---- */
+
+/* Add one; @remedy may be NULL. */
+void lab_errors_add(struct lab_errors *errs, unsigned int line, unsigned int column,
+		    const char *key, const char *remedy, const char *fmt, ...) PRINTF_LIKE(6, 7);
+/* Into the order of the file. */
+void lab_errors_sort(struct lab_errors *errs);
+/* The word of @words (NULL-terminated) nearest to @word, NULL when none is near. */
+const char *lab_nearest(const char *word, const char *const *words);
+
+/* ---- lab.c: what libcyaml fills; NULL: the key is not there ---- */
+
+enum file_switch { FILE_OFF, FILE_ON };
+
+struct file_nic {
+	char *name, *network, *mac, *ip, *ip6;
+	uint32_t *queues, *mtu, *link_mbps;
+	enum file_switch *vf;
+};
+
+struct file_vm {
+	char *name, *kernel, *bzimage, *modules, *memory, *append;
+	uint32_t *cpus;
+	struct file_nic *nics;
+	unsigned int nics_count;
+};
+
+struct file_net {
+	char *name, *subnet, *subnet6;
+	uint32_t *mtu;
+};
+
+struct file_lab {
+	char *name;
+	struct file_net *networks;
+	unsigned int networks_count;
+	struct file_vm *vms;
+	unsigned int vms_count;
+};
+
+/* "vms[3].nics[0].mac" and the like, for messages. */
+struct lab_path {
+	char s[96];
+};
+struct lab_path lab_path(const char *fmt, ...) PRINTF_LIKE(1, 2);
+
+/*
+ * The checks. Each turns a part of the raw file into the model, reports what is wrong, and goes
+ * on with something legal in its place so that the next check has sense to work with.
+ */
+
+/* ---- lab_vm.c: names, kernels, sizes, MACs ---- */
+
+/* True when @name is legal; else reports it. @what: "the VM's name". */
+bool lab_check_name(struct lab_doc *ld, const char *path, const char *what, const char *name,
+		    size_t max);
+/* A number's range; returns the number, or @def when absent or wrong. */
+uint32_t lab_check_range(struct lab_doc *ld, const char *path, const uint32_t *given, uint32_t min,
+			 uint32_t max, uint32_t def, const char *unit);
+/* @dir: folder that relative paths start from. 0 or -ENOMEM. */
+int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir, struct lab *lab);
+
+/* ---- lab_net.c: subnets, addresses ---- */
+
+/* 0 or -ENOMEM. */
+int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+/* Addresses of all NICs, once lab_check_vms() made them. */
+void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+
+#endif
