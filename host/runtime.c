@@ -28,7 +28,8 @@
 #define PIDS_FILE "qemu.pids"
 #define KILL_WAIT 5000 /* ms, for a SIGKILLed QEMU to be gone */
 /* vm/NAME/NIC.vfio is the longest socket below the directory. */
-_Static_assert(RUNTIME_DIR_MAX + sizeof("/vm//.vfio") + 2 * RUNTIME_NAME_MAX <= RUNTIME_PATH_MAX,
+_Static_assert(RUNTIME_DIR_MAX + LAB_NAME_MAX + LAB_NIC_NAME_MAX + sizeof("/vm//.vfio") <=
+		       RUNTIME_PATH_MAX,
 	       "paths fit sun_path");
 
 int runtime_dir_find(const char *wanted, char out[RUNTIME_DIR_MAX + 1])
@@ -217,10 +218,12 @@ static void clean(struct runtime *rt)
 static int take_lock(struct runtime *rt, char *why, size_t why_size)
 {
 	char path[RUNTIME_PATH_MAX], text[32] = "";
+	struct stat held, named;
 	ssize_t n;
 	int rc;
 
 	runtime_path(rt, "lock", path);
+again:
 	rt->lock_fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
 	if (rt->lock_fd < 0) {
 		rc = -errno;
@@ -241,6 +244,12 @@ static int take_lock(struct runtime *rt, char *why, size_t why_size)
 			snprintf(why, why_size, "%s: flock: %s", path, strerror(-rc));
 		fd_close(&rt->lock_fd);
 		return rc;
+	}
+	/* A daemon that ended between open() and flock() has removed this very file. */
+	if (fstat(rt->lock_fd, &held) < 0 || stat(path, &named) < 0 ||
+	    held.st_ino != named.st_ino || held.st_dev != named.st_dev) {
+		fd_close(&rt->lock_fd);
+		goto again;
 	}
 	n = snprintf(text, sizeof(text), "%d\n", (int)getpid());
 	if (ftruncate(rt->lock_fd, 0) < 0 || pwrite(rt->lock_fd, text, (size_t)n, 0) != n) {

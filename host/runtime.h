@@ -17,9 +17,10 @@
 #include <stddef.h>
 #include <sys/types.h>
 
+#include "host/lab.h"
+
 /* A Unix socket address holds 107 bytes; this is what is left for DIR by the longest name in it. */
-#define RUNTIME_DIR_MAX	 48
-#define RUNTIME_NAME_MAX 24 /* of a VM or a NIC, bytes */
+#define RUNTIME_DIR_MAX	 51
 #define RUNTIME_PATH_MAX 108
 
 /**

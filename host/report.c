@@ -1,0 +1,173 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns what query-status and stats answer. */
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "host/run.h"
+
+static json_t *str_or_null(const char *s)
+{
+	json_t *v = s && *s ? json_string(s) : NULL;
+
+	return v ? v : json_null();
+}
+
+static json_int_t since_ms(uint64_t start_ns)
+{
+	return (json_int_t)((now_ns() - start_ns) / NSEC_PER_MSEC);
+}
+
+json_t *report_workers(struct daemon *d)
+{
+	json_t *list = json_array();
+
+	for (unsigned int i = 0; i < d->n_workers; i++) {
+		struct worker_stats st;
+
+		worker_get_stats(d->workers[i], &st);
+		json_array_append_new(
+			list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "name",
+					worker_name(d->workers[i]), "busy_ns",
+					(json_int_t)st.busy_ns, "idle_ns", (json_int_t)st.idle_ns,
+					"turns", (json_int_t)st.turns, "sleeps",
+					(json_int_t)st.sleeps));
+	}
+	return list;
+}
+
+static json_t *with_prefix(const char *ip, unsigned int prefix)
+{
+	char buf[INET6_ADDRSTRLEN + 5];
+
+	snprintf(buf, sizeof(buf), "%s/%u", ip, prefix);
+	return json_string(buf);
+}
+
+static json_t *nic_json(const struct run *run, const struct run_nic *rn)
+{
+	const struct lab_nic *nic = rn->lab;
+	const struct lab_net *net = &run->lab->nets[nic->net];
+	json_t *addresses = json_array();
+
+	if (nic->ip4[0])
+		json_array_append_new(addresses, with_prefix(nic->ip4, net->prefix4));
+	if (nic->ip6[0])
+		json_array_append_new(addresses, with_prefix(nic->ip6, net->prefix6));
+	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:b, s:o}", "name", nic->name, "id",
+			 vnic_id(rn->vnic), "mac", nic->mac_text, "network", net->name, "mtu",
+			 (int)nic->mtu, "queues", (int)nic->queues, "addresses", addresses,
+			 "capture", rn->capturing, "vf", vnic_vf_json(rn->vnic));
+}
+
+static json_t *vm_json(const struct run *run, const struct run_vm *rv)
+{
+	const json_t *image = json_object_get(json_object_get(run->parts, "images"), rv->lab->name);
+	const struct vm *vm = rv->vm;
+	const struct vm_conf *conf = vm_conf(vm);
+	json_t *o, *vnics = json_array();
+	int status;
+
+	for (unsigned int k = 0; k < rv->lab->n_nics; k++)
+		json_array_append_new(vnics, nic_json(run, &rv->nics[k]));
+	o = json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "name", rv->lab->name, "state",
+		      vm_state_name(vm_state(vm)), "reason", str_or_null(vm_reason(vm)), "accel",
+		      run->kvm ? "kvm" : "tcg", "kernel",
+		      str_or_null(json_string_value(json_object_get(image, "name"))),
+		      "kernel_version",
+		      str_or_null(json_string_value(json_object_get(image, "version"))));
+	json_object_set_new(o, "cpus", json_integer(rv->lab->cpus));
+	json_object_set_new(o, "memory", json_integer((json_int_t)rv->lab->memory_mb << 20));
+	json_object_set_new(o, "pid", vm_pid(vm) ? json_integer(vm_pid(vm)) : json_null());
+	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)vm_uptime_ms(vm)));
+	json_object_set_new(o, "boots", json_integer(vm_boots(vm)));
+	json_object_set_new(o, "exit_status",
+			    vm_exit_status(vm, &status) ? json_integer(status) : json_null());
+	json_object_set_new(o, "agent", json_boolean(vm_agent(vm) != NULL));
+	json_object_set_new(o, "agent_silent_ms", json_integer(vm_silent_ms(vm)));
+	json_object_set_new(o, "console",
+			    json_pack("{s:s, s:s}", "log", conf->console_log, "socket",
+				      conf->console_sock));
+	json_object_set_new(o, "vnics", vnics);
+	return o;
+}
+
+static json_t *net_json(const struct run *run, unsigned int i)
+{
+	const struct lab_net *net = &run->lab->nets[i];
+	unsigned int ports = 0;
+
+	for (unsigned int v = 0; v < run->lab->n_vms; v++)
+		for (unsigned int k = 0; k < run->lab->vms[v].n_nics; k++)
+			ports += run->lab->vms[v].nics[k].net == i;
+	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:I}", "name", net->name, "subnet",
+			 str_or_null(net->cidr4), "subnet6", str_or_null(net->cidr6), "mtu",
+			 (int)net->mtu, "ports", (int)ports, "macs",
+			 (json_int_t)vsw_net_fdb(run->nets[i], NULL, 0));
+}
+
+static json_t *lab_json(const struct run *run)
+{
+	return json_pack("{s:s, s:o, s:s, s:I, s:{s:s, s:o}, s:s, s:s}", "name", run->lab->name,
+			 "file", str_or_null(run->file), "state", run_state_name(run->state),
+			 "uptime_ms", since_ms(run->start_ns), "qemu", "path", run->qemu_path,
+			 "version", str_or_null(run->qemu_version), "accel",
+			 run->kvm ? "kvm" : "tcg", "msix",
+			 run->msix == VFUSER_MSIX_NATIVE ? "native" : "masquerade");
+}
+
+/* Every part is there: not before lab-up has made them, not in a rollback. */
+static bool complete(const struct run *run)
+{
+	for (unsigned int i = 0; i < run->lab->n_vms; i++)
+		if (!run->vms[i].vm)
+			return false;
+	return true;
+}
+
+json_t *report_status(struct daemon *d)
+{
+	static const char *const levels[] = {"err", "warn", "info", "debug"};
+	json_t *vms = json_array(), *nets = json_array(), *o;
+	const struct run *run = d->run;
+
+	for (unsigned int i = 0; run && complete(run) && i < run->lab->n_nets; i++)
+		json_array_append_new(nets, net_json(run, i));
+	for (unsigned int i = 0; run && complete(run) && i < run->lab->n_vms; i++)
+		json_array_append_new(vms, vm_json(run, &run->vms[i]));
+	o = json_pack("{s:s, s:i, s:i, s:I, s:s, s:o, s:s}", "version", HVLAB_VERSION, "protocol",
+		      CONTROL_PROTOCOL, "pid", (int)getpid(), "uptime_ms", since_ms(d->start_ns),
+		      "runtime_dir", d->rt.dir, "log", str_or_null(d->log_path), "log_level",
+		      levels[log_get_level()]);
+	json_object_set_new(o, "accel",
+			    json_pack("{s:b, s:s}", "kvm", d->kvm.usable, "reason", d->kvm.reason));
+	json_object_set_new(o, "workers", report_workers(d));
+	json_object_set_new(o, "lab", run ? lab_json(run) : json_null());
+	json_object_set_new(o, "networks", nets);
+	json_object_set_new(o, "vms", vms);
+	return o;
+}
+
+json_t *report_stats(struct daemon *d, struct run_nic *only)
+{
+	json_t *vnics = json_array();
+	struct run *run = d->run;
+
+	for (unsigned int i = 0; run && i < run->lab->n_vms; i++) {
+		for (unsigned int k = 0; k < run->lab->vms[i].n_nics; k++) {
+			struct run_nic *rn = &run->vms[i].nics[k];
+			json_t *o;
+
+			if (!rn->vnic || (only && rn != only))
+				continue;
+			o = vnic_stats_json(rn->vnic);
+			json_object_set_new(o, "vm", json_string(run->lab->vms[i].name));
+			json_object_set_new(o, "name", json_string(rn->lab->name));
+			json_object_set_new(o, "network",
+					    json_string(run->lab->nets[rn->lab->net].name));
+			json_array_append_new(vnics, o);
+		}
+	}
+	return json_pack("{s:o, s:o}", "vnics", vnics, "workers", report_workers(d));
+}

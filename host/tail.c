@@ -1,0 +1,140 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the reading of the end of logs whose bytes a guest chose. */
+#include "host/tail.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/util.h"
+
+#define MAX_LINES_BYTES (4 << 20)
+#define MAX_SEARCH	(64 << 10)
+#define ESC		0x1b
+
+/* At most @max bytes from the end of the file, none before @from. NULL: no file, no memory. */
+static char *read_end(const char *path, off_t from, size_t max, size_t *size)
+{
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+	char *buf = NULL;
+	struct stat st;
+	size_t got = 0;
+
+	if (fd < 0)
+		return NULL;
+	if (fstat(fd, &st) == 0 && S_ISREG(st.st_mode)) {
+		off_t start = from < st.st_size ? from : st.st_size;
+
+		if (st.st_size - start > (off_t)max)
+			start = st.st_size - (off_t)max;
+		*size = (size_t)(st.st_size - start);
+		buf = malloc(*size + 1);
+		while (buf && got < *size) {
+			ssize_t n = pread(fd, buf + got, *size - got, start + (off_t)got);
+
+			if (n < 0 && errno == EINTR)
+				continue;
+			if (n <= 0)
+				break;
+			got += (size_t)n;
+		}
+		*size = got;
+	}
+	close(fd);
+	return buf;
+}
+
+/* Bytes of the escape sequence at @s (ECMA-48: ESC [ parameters final, or ESC and one more). */
+static size_t escape_len(const char *s, size_t left)
+{
+	size_t i = 2;
+
+	if (left < 2)
+		return left;
+	if (s[1] != '[')
+		return 2;
+	while (i < left && (unsigned char)s[i] < 0x40)
+		i++;
+	return i < left ? i + 1 : left;
+}
+
+/* In place: what a terminal would act on goes or becomes '?'. Returns the new length. */
+static size_t clean_line(char *s, size_t len)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < len;) {
+		unsigned char c = (unsigned char)s[i];
+
+		if (c == ESC) {
+			i += escape_len(s + i, len - i);
+			continue;
+		}
+		i++;
+		if (c == '\r')
+			continue;
+		s[n++] = c == '\t' ? ' ' : c < 0x20 || c == 0x7f ? '?' : (char)c;
+	}
+	return n;
+}
+
+static json_t *line_json(char *s, size_t len)
+{
+	json_t *str = json_stringn(s, len);
+
+	if (str)
+		return str;
+	for (size_t i = 0; i < len; i++) /* not UTF-8 */
+		if ((unsigned char)s[i] >= 0x80)
+			s[i] = '?';
+	return json_stringn(s, len);
+}
+
+json_t *tail_lines(const char *path, off_t from, unsigned int n)
+{
+	json_t *lines = json_array();
+	char *buf, *p, *end;
+	unsigned int seen = 0;
+	size_t size = 0;
+
+	buf = read_end(path, from, MAX_LINES_BYTES, &size);
+	if (!buf || !lines) {
+		free(buf);
+		return lines;
+	}
+	end = buf + size;
+	if (end > buf && end[-1] == '\n')
+		end--;
+	for (p = end; p > buf; p--)
+		if (p[-1] == '\n' && ++seen == n)
+			break;
+	while (n && p < end) {
+		char *nl = memchr(p, '\n', (size_t)(end - p));
+		size_t len = nl ? (size_t)(nl - p) : (size_t)(end - p);
+
+		json_array_append_new(lines, line_json(p, clean_line(p, len)));
+		p += len + 1;
+	}
+	free(buf);
+	return lines;
+}
+
+bool tail_contains(const char *path, off_t from, const char *text)
+{
+	size_t size = 0;
+	char *buf = read_end(path, from, MAX_SEARCH, &size);
+	bool found = buf && memmem(buf, size, text, strlen(text));
+
+	free(buf);
+	return found;
+}
+
+off_t tail_size(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 ? st.st_size : 0;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* The last lines of a log that a guest wrote. */
+#ifndef HVLAB_HOST_TAIL_H
+#define HVLAB_HOST_TAIL_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/*
+ * The last @n lines of the file from offset @from on as a JSON array of strings, the caller's to
+ * decref; an empty array when there is no such file. Reads at most 4 MiB. Escape sequences are
+ * left out, other control characters and what is not UTF-8 become '?'.
+ */
+json_t *tail_lines(const char *path, off_t from, unsigned int n);
+/* True when @text stands in the file's last 64 KiB from offset @from on. */
+bool tail_contains(const char *path, off_t from, const char *text);
+/* Bytes in the file now, 0 when there is none. */
+off_t tail_size(const char *path);
+
+#endif

@@ -1,0 +1,69 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One vNIC: a MANA device, its port in a network, and how far the guest has come with it.
+ *
+ * Device events come on a worker and are carried to the control thread by number, not by
+ * pointer: the vNIC may be gone when they arrive. Control thread.
+ */
+#ifndef HVLAB_HOST_VNIC_H
+#define HVLAB_HOST_VNIC_H
+
+#include <jansson.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/mailbox.h"
+#include "base/worker.h"
+#include "emulator/mana/mana.h"
+#include "host/lab.h"
+#include "host/runtime.h"
+#include "vswitch/vswitch.h"
+
+/**
+ * enum vnic_state - What the guest knows of the VF
+ *
+ * Moved by device events alone. Packets flow only while DRIVEN.
+ */
+enum vnic_state {
+	VNIC_ABSENT,  /* no client shows the device to a guest */
+	VNIC_OFFERED, /* a client does; the guest's driver has not turned receive on */
+	VNIC_DRIVEN,  /* it has */
+	VNIC_N_STATES
+};
+const char *vnic_state_name(enum vnic_state s);
+
+struct vnic;
+
+struct vnic_ops {
+	void (*state)(void *arg, struct vnic *v, enum vnic_state prev);
+	/* DRIVER, RESET, GUEST_ERROR of enum mana_event_type; @text "" when there is none. */
+	void (*event)(void *arg, struct vnic *v, enum mana_event_type type, const char *text,
+		      unsigned int suppressed);
+};
+
+struct vnic_conf {
+	const char *vm;
+	const struct lab_nic *nic;
+	struct vsw_net *net;
+	struct worker *worker;
+	struct mailbox *mail; /* of the control thread */
+	enum vfuser_msix_mode msix;
+	const char *socket;
+	const struct vnic_ops *ops;
+	void *arg;
+};
+
+/* Makes the device, attaches it, listens. NULL with errno; *@what: the step that failed. */
+struct vnic *vnic_new(const struct vnic_conf *conf, const char **what);
+void vnic_free(struct vnic *v);
+
+const char *vnic_id(const struct vnic *v); /* "a/eth0" */
+enum vnic_state vnic_state(const struct vnic *v);
+struct mana *vnic_mana(const struct vnic *v);
+struct vsw_port *vnic_port(const struct vnic *v);
+
+/* For query-status and stats; new references. */
+json_t *vnic_vf_json(const struct vnic *v);
+json_t *vnic_stats_json(const struct vnic *v);
+
+#endif
