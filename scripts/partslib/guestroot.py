@@ -184,10 +184,11 @@ def _finish(root):
 
 def _compile_python(root):
     """Byte-code for the standard library, by the guest's own interpreter: importing sources
-    takes the emulated CPU many times longer. Names and hashes, not times, go into the files."""
+    takes the emulated CPU many times longer. Names in the guest and hashes go into the files, no
+    times; what this run itself imports must not write its own files, with names of this host."""
     lib = os.path.join(root, "usr/lib/x86_64-linux-gnu")
     env = {"PYTHONHOME": os.path.join(root, "usr"), "PATH": "/usr/bin:/bin",
-           "PYTHONHASHSEED": "0", "LC_ALL": "C.UTF-8"}
+           "PYTHONHASHSEED": "0", "PYTHONDONTWRITEBYTECODE": "1", "LC_ALL": "C.UTF-8"}
     run([os.path.join(root, "usr/lib64/ld-linux-x86-64.so.2"), "--inhibit-cache",
          "--library-path", lib, os.path.join(root, "usr/bin/python3.13"), "-S", "-m", "compileall",
          "-q", "-j", "1", "-s", root, "-p", "/", "--invalidation-mode", "unchecked-hash",
