@@ -206,10 +206,10 @@ WIRE_LAYOUT(struct mana_query_link_config_req, vport, 40, 48);
 
 struct mana_query_link_config_resp {
 	struct gdma_resp_hdr hdr;
-	le32_t qos_speed_mbps; /* limit in force */
+	le32_t qos_speed_mbps; /* the most there can be: Linux apc->max_speed */
 	uint8_t qos_unconfigured;
 	uint8_t reserved1[3];
-	le32_t link_speed_mbps; /* what the link can do */
+	le32_t link_speed_mbps; /* now: Linux apc->speed */
 	uint8_t reserved2[4];
 };
 WIRE_LAYOUT(struct mana_query_link_config_resp, reserved2, 44, 48);
