@@ -122,14 +122,25 @@ json_t *tail_lines(const char *path, off_t from, unsigned int n)
 	return lines;
 }
 
-bool tail_contains(const char *path, off_t from, const char *text)
+bool tail_find(const char *path, off_t from, const char *text, char *rest, size_t rest_size)
 {
-	size_t size = 0;
-	char *buf = read_end(path, from, MAX_SEARCH, &size);
-	bool found = buf && memmem(buf, size, text, strlen(text));
+	size_t size = 0, len = strlen(text);
+	char *buf = read_end(path, from, MAX_SEARCH, &size), *at, *last = NULL;
 
+	for (at = buf; at && (at = memmem(at, size - (size_t)(at - buf), text, len)); at += len)
+		last = at + len;
+	if (last) {
+		size_t n = (size_t)(buf + size - last);
+		char *nl = memchr(last, '\n', n);
+
+		n = clean_line(last, nl ? (size_t)(nl - last) : n);
+		n = n < rest_size ? n : rest_size - 1;
+		for (size_t i = 0; i < n; i++)
+			rest[i] = (unsigned char)last[i] < 0x80 ? last[i] : '?';
+		rest[n] = '\0';
+	}
 	free(buf);
-	return found;
+	return last != NULL;
 }
 
 off_t tail_size(const char *path)

@@ -13,8 +13,11 @@
  * left out, other control characters and what is not UTF-8 become '?'.
  */
 json_t *tail_lines(const char *path, off_t from, unsigned int n);
-/* True when @text stands in the file's last 64 KiB from offset @from on. */
-bool tail_contains(const char *path, off_t from, const char *text);
+/*
+ * What stands behind the last @text in the file's last 64 KiB from offset @from on, up to the end
+ * of its line, cleaned like tail_lines(). False when @text is not there.
+ */
+bool tail_find(const char *path, off_t from, const char *text, char *rest, size_t rest_size);
 /* Bytes in the file now, 0 when there is none. */
 off_t tail_size(const char *path);
 

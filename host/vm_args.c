@@ -17,8 +17,22 @@
 #define MAX_DRIVES	16
 #define DEFAULT_AGENT	"org.qemu.guest_agent.0"
 #define MSG_TIMEOUT	1000 /* ms; a stuck server freezes QEMU's monitor for that long at most */
+/* Removing a device aborts QEMU up to this version. */
 #define BUGGY_UP_TO_MAJOR 11
 #define BUGGY_UP_TO_MINOR 1
+/* -mon is the only way up to this version and deprecated after it. */
+#define MON_UP_TO_MAJOR 11
+#define MON_UP_TO_MINOR 0
+
+/* False, too, for what is no version. */
+static bool version_after(const char *version, int major, int minor)
+{
+	int v_major, v_minor;
+
+	if (!version || sscanf(version, "%d.%d", &v_major, &v_minor) != 2)
+		return false;
+	return v_major > major || (v_major == major && v_minor > minor);
+}
 
 struct args {
 	char **v;
@@ -71,7 +85,7 @@ static void add_drives(struct args *a, const json_t *drives)
 		const char *serial = json_string_value(json_object_get(d, "serial"));
 		const char *iface = json_string_value(json_object_get(d, "interface"));
 		json_t *ro = json_object_get(d, "readonly"), *dev;
-		char node[16];
+		char node[32];
 
 		snprintf(node, sizeof(node), "drive%zu", i);
 		add_json(a, "-blockdev",
@@ -118,6 +132,7 @@ char **vm_args(const struct vm_conf *conf)
 {
 	const char *agent = json_string_value(json_object_get(conf->image, "agent"));
 	const char *initrd = json_string_value(json_object_get(conf->image, "initrd"));
+	const char *version = json_string_value(json_object_get(conf->qemu, "version"));
 	char sock[2 * RUNTIME_PATH_MAX], log[2 * RUNTIME_PATH_MAX];
 	struct args a = {.v = calloc(MAX_ARGS + 1, sizeof(char *))};
 	json_t *extra;
@@ -168,8 +183,13 @@ char **vm_args(const struct vm_conf *conf)
 	add(&a, "pvpanic-pci");
 	add(&a, "-chardev");
 	add(&a, "socket,id=qmp0,fd=%d", VM_FD_QMP);
-	add(&a, "-mon");
-	add(&a, "chardev=qmp0,mode=control");
+	if (version_after(version, MON_UP_TO_MAJOR, MON_UP_TO_MINOR)) {
+		add(&a, "-object");
+		add(&a, "monitor-qmp,id=mon0,chardev=qmp0");
+	} else {
+		add(&a, "-mon");
+		add(&a, "chardev=qmp0,mode=control");
+	}
 	add(&a, "-chardev");
 	double_commas(conf->console_sock, sock);
 	double_commas(conf->console_log, log);
@@ -287,14 +307,8 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 
 enum vfuser_msix_mode vm_msix_mode(const char *version)
 {
-	int major, minor;
-
-	if (!version || sscanf(version, "%d.%d", &major, &minor) != 2)
-		return VFUSER_MSIX_MASQUERADE;
-	if (major < BUGGY_UP_TO_MAJOR ||
-	    (major == BUGGY_UP_TO_MAJOR && minor <= BUGGY_UP_TO_MINOR))
-		return VFUSER_MSIX_MASQUERADE;
-	return VFUSER_MSIX_NATIVE;
+	return version_after(version, BUGGY_UP_TO_MAJOR, BUGGY_UP_TO_MINOR) ? VFUSER_MSIX_NATIVE
+									    : VFUSER_MSIX_MASQUERADE;
 }
 
 /* A member that is a string of a path to a file that we may read (or run). */

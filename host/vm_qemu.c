@@ -303,8 +303,13 @@ int vm_quit(struct vm *vm, const char *why)
 
 /* ---- monitor ---- */
 
-static void panicked(struct vm *vm, const char *reason)
+static void panicked(struct vm *vm)
 {
+	char text[100] = "", reason[sizeof(vm->reason)];
+
+	/* ": sysrq triggered crash", when the console says so. */
+	tail_find(vm->conf.console_log, vm->boot_offset, PANIC_TEXT, text, sizeof(text));
+	snprintf(reason, sizeof(reason), "the guest's kernel panicked%s", text);
 	set_state(vm, VM_PANICKED, reason);
 	agent_closed(vm->agent, "the guest's kernel panicked");
 }
@@ -313,20 +318,28 @@ static void on_reset(struct vm *vm, json_t *data)
 {
 	const char *reason = json_string_value(json_object_get(data, "reason"));
 	bool by_guest = json_is_true(json_object_get(data, "guest"));
+	off_t printed = tail_size(vm->conf.console_log);
+	char text[4];
 
-	agent_closed(vm->agent, "the guest was reset");
 	if (by_guest && vm->state != VM_PANICKED &&
-	    tail_contains(vm->conf.console_log, vm->boot_offset, PANIC_TEXT)) {
+	    tail_find(vm->conf.console_log, vm->boot_offset, PANIC_TEXT, text, sizeof(text))) {
 		qmp_send(vm->qmp, "stop", NULL, QMP_TIMEOUT, NULL, NULL);
-		panicked(vm, "the guest's kernel panicked and reset itself");
+		panicked(vm);
 		return;
 	}
+	/*
+	 * SeaBIOS answers a warm reset with a second one, to have a cold machine. Nothing was
+	 * printed in between: that is one boot.
+	 */
+	if (by_guest && printed == vm->boot_offset)
+		return;
 	vm->boots++;
-	vm->boot_offset = tail_size(vm->conf.console_log);
+	vm->boot_offset = printed;
 	log_info("%s: boot %u (%s)", vm->conf.name, vm->boots, reason ? reason : "?");
 	vm->ops->reboot(vm->arg, vm, by_guest);
 	if (vm->state == VM_READY || vm->state == VM_PANICKED)
 		set_state(vm, VM_RUNNING, "");
+	agent_closed(vm->agent, "the guest was reset");
 }
 
 static void on_qmp_event(void *arg, const char *name, json_t *data)
@@ -346,7 +359,7 @@ static void on_qmp_event(void *arg, const char *name, json_t *data)
 	} else if (!strcmp(name, "RESET")) {
 		on_reset(vm, data);
 	} else if (!strcmp(name, "GUEST_PANICKED")) {
-		panicked(vm, "the guest's kernel panicked");
+		panicked(vm);
 	} else if (!strcmp(name, "SHUTDOWN")) {
 		/*
 		 * A panic may shut down too, with a reason of its own; QEMU also reports
