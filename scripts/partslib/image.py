@@ -9,9 +9,8 @@ import re
 import shutil
 import struct
 
-from . import guestroot, kernel
+from . import cpio, guestroot, kernel
 from .common import (PartsError, file_digest, need, remove_tree, run, say)
-from .cpio import Writer
 
 INITRAMFS = os.path.join(guestroot.GUEST, "initramfs")
 
@@ -29,7 +28,7 @@ REQUIRED = {"virtio_pci": "CONFIG_VIRTIO_PCI", "virtio_blk": "CONFIG_VIRTIO_BLK"
 def _key(kern):
     """Names the image that this tree would build for a kernel."""
     text = kern["id"] + guestroot.tree_digest(INITRAMFS) + file_digest(os.path.abspath(__file__))
-    text += str(guestroot.epoch())
+    text += file_digest(os.path.abspath(cpio.__file__)) + str(guestroot.epoch())
     return hashlib.sha256(text.encode()).hexdigest()[:16]
 
 
@@ -217,7 +216,7 @@ def check_required(tree, version, load):
 
 def write_initramfs(path, tree, load, busybox):
     """The small first root: busybox, init and the modules that reach the drives."""
-    out = Writer(path, guestroot.epoch())
+    out = cpio.Writer(path, guestroot.epoch())
     for name in ("bin", "dev", "modules", "new", "proc", "ro", "rw", "sys"):
         out.folder(name)
     out.char_device("dev/console", 5, 1)
