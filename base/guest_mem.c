@@ -274,22 +274,38 @@ int guest_mem_map(struct guest_mem *gm, uint64_t addr, uint64_t size, int fd, ui
 	return 0;
 }
 
-int guest_mem_unmap(struct guest_mem *gm, uint64_t addr, uint64_t size)
+/* The ranges [*from, *to) that an unmap would take. */
+static int to_unmap(const struct guest_mem *gm, uint64_t addr, uint64_t size, unsigned int *from,
+		    unsigned int *to)
 {
-	unsigned int from, to;
 	uint64_t last;
 
 	if (!size || !checked_add(addr, size - 1, &last))
 		return -EINVAL;
-	from = find(gm, addr);
-	for (to = from; to < gm->n && gm->ranges[to].addr <= last; to++) {
-		const struct range *r = &gm->ranges[to];
+	*from = find(gm, addr);
+	for (*to = *from; *to < gm->n && gm->ranges[*to].addr <= last; ++*to) {
+		const struct range *r = &gm->ranges[*to];
 
 		if (r->addr < addr || r->addr + (r->size - 1) > last)
 			return -EINVAL;
 	}
-	if (to == from)
-		return -ENOENT;
+	return *to == *from ? -ENOENT : 0;
+}
+
+int guest_mem_can_unmap(const struct guest_mem *gm, uint64_t addr, uint64_t size)
+{
+	unsigned int from, to;
+
+	return to_unmap(gm, addr, size, &from, &to);
+}
+
+int guest_mem_unmap(struct guest_mem *gm, uint64_t addr, uint64_t size)
+{
+	unsigned int from, to;
+	int rc = to_unmap(gm, addr, size, &from, &to);
+
+	if (rc)
+		return rc;
 	pthread_rwlock_wrlock(&gm->lock);
 	for (unsigned int i = from; i < to; i++) {
 		gm->unreachable -= !gm->ranges[i].file;

@@ -49,6 +49,8 @@ int guest_mem_map(struct guest_mem *gm, uint64_t addr, uint64_t size, int fd, ui
  * when the interval would cut a range in two (nothing is then removed).
  */
 int guest_mem_unmap(struct guest_mem *gm, uint64_t addr, uint64_t size);
+/* What guest_mem_unmap() would return, without doing it. */
+int guest_mem_can_unmap(const struct guest_mem *gm, uint64_t addr, uint64_t size);
 void guest_mem_unmap_all(struct guest_mem *gm);
 
 /* Ranges now in the table; ranges of them that cannot be reached by pointer. */
