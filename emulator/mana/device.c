@@ -336,7 +336,6 @@ void device_clear(struct mana *m)
 
 		if (!eq)
 			continue;
-		m->eqes_past += eq->eqes;
 		ids_del(&m->eqs, i);
 		eq_free(eq);
 	}
@@ -424,7 +423,7 @@ static int tables_init(struct mana *m)
 
 	m->max_region_pages = MANA_PAGES_BASE + (uint64_t)q * MANA_PAGES_PER_QP;
 	/* One more of each for the HWC; ids of queues start at 1. */
-	if ((rc = ids_init(&m->eqs, 1, 1, q + 1 + MANA_N_DB_PAGES)) ||
+	if ((rc = ids_init(&m->eqs, 1, 1, MAX(q, MANA_MAX_QUEUES) + MANA_SPARE_EQS + 1)) ||
 	    (rc = ids_init(&m->cqs, 2, 1, 2 * q + 1)) ||
 	    (rc = ids_init(&m->wqs, 3, 1, 2 * q + 2)) || (rc = ids_init(&m->objs, 4, 0, 2 * q)) ||
 	    (rc = ids_init(&m->regions, 5, 0, MANA_MAX_REGIONS)) ||

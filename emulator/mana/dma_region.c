@@ -26,8 +26,6 @@ static uint32_t take_pages(struct mana *m, struct mana_region *r, const uint8_t 
 {
 	uint64_t page_size = 1ull << r->page_shift;
 
-	if (!n && r->n_pages)
-		return GDMA_STATUS_BAD_PARAM;
 	if ((uint64_t)n * sizeof(le64_t) > size - list_off)
 		return GDMA_STATUS_BAD_SIZE;
 	if (n > r->n_pages - r->n_have)
@@ -97,6 +95,9 @@ uint32_t region_add_pages(struct mana *m, const uint8_t *msg, uint32_t size)
 
 	if (!r)
 		return GDMA_STATUS_BAD_HANDLE;
+	/* CREATE may carry no page, ADD_PAGES has to get on. */
+	if (!le32_get(req->page_addr_list_len))
+		return GDMA_STATUS_BAD_PARAM;
 	return take_pages(m, r, msg, size, sizeof(*req), le32_get(req->page_addr_list_len));
 }
 

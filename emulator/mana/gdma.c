@@ -88,19 +88,6 @@ static uint32_t register_device(struct mana *m, struct hwc_msg *msg)
 	return GDMA_STATUS_SUCCESS;
 }
 
-/* Its queues must be gone, as a driver sees to; the vPorts go back to how they were. */
-static uint32_t deregister_device(struct mana *m, struct hwc_msg *msg)
-{
-	(void)msg;
-	for (uint32_t i = 0; i < m->n_vports; i++)
-		if (m->vport[i].n_sq || m->vport[i].n_rq)
-			return GDMA_STATUS_BAD_STATE;
-	for (uint32_t i = 0; i < m->n_vports; i++)
-		vport_clear(&m->vport[i]);
-	m->registered = false;
-	return GDMA_STATUS_SUCCESS;
-}
-
 /* ---- Event queues -------------------------------------------------------------------------- */
 
 static uint32_t eq_event(struct mana *m, uint32_t id, uint32_t type, uint32_t data)
@@ -170,6 +157,20 @@ static uint32_t create_queue(struct mana *m, struct hwc_msg *msg)
 	return GDMA_STATUS_SUCCESS;
 }
 
+/* CQs that reported there stay, silent: Linux in its reset path may lose their destruction. */
+static void eq_destroy(struct mana *m, struct mana_eq *eq)
+{
+	for (uint32_t i = 0; eq->n_cqs && i < m->cqs.n; i++) {
+		struct mana_cq *cq = ids_get(&m->cqs, i);
+
+		if (cq && cq->eq == eq)
+			cq_detach(cq);
+	}
+	m->db[eq->db_page].users--;
+	ids_del(&m->eqs, eq->id);
+	eq_free(eq);
+}
+
 static uint32_t disable_queue(struct mana *m, struct hwc_msg *msg)
 {
 	const struct gdma_disable_queue_req *req = (const void *)msg->data;
@@ -179,12 +180,23 @@ static uint32_t disable_queue(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_PARAM;
 	if (!eq || eq->hwc)
 		return GDMA_STATUS_BAD_HANDLE;
-	if (eq->n_cqs)
-		return GDMA_STATUS_BAD_STATE;
-	m->db[eq->db_page].users--;
-	m->eqes_past += eq->eqes;
-	ids_del(&m->eqs, eq->id);
-	eq_free(eq);
+	eq_destroy(m, eq);
+	return GDMA_STATUS_SUCCESS;
+}
+
+/* Takes what the function still has with it: queues, EQs, settings of the vPorts. */
+static uint32_t deregister_device(struct mana *m, struct hwc_msg *msg)
+{
+	(void)msg;
+	for (uint32_t i = 0; i < m->n_vports; i++)
+		vport_clear(&m->vport[i]);
+	for (uint32_t i = 0; i < m->eqs.n; i++) {
+		struct mana_eq *eq = ids_get(&m->eqs, i);
+
+		if (eq && !eq->hwc)
+			eq_destroy(m, eq);
+	}
+	m->registered = false;
 	return GDMA_STATUS_SUCCESS;
 }
 

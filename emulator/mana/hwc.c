@@ -99,8 +99,6 @@ void hwc_down(struct mana *m)
 	ids_del(&m->wqs, h->rq.id);
 	ids_del(&m->cqs, h->cq.id);
 	ids_del(&m->eqs, h->eq->id);
-	m->cqes_past += h->cq.cqes;
-	m->eqes_past += h->eq->eqes;
 	eq_free(h->eq);
 	h->eq = NULL;
 	ring_fini(&h->cq.ring);

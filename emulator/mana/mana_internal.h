@@ -53,6 +53,7 @@
 
 #define MANA_MAX_QSIZE	      (16u << 20) /* bytes of one ring */
 #define MANA_INDIR_SIZE	      128u	  /* what QUERY_VPORT_CONFIG offers */
+#define MANA_SPARE_EQS	      15u	  /* beyond one per queue pair, or 64 */
 #define MANA_MAX_REGIONS      4096u
 #define MANA_PAGES_PER_QP     2048u /* DMA pages a guest may register, per queue pair ... */
 #define MANA_PAGES_BASE	      8192u /* ... and beside that */
@@ -221,6 +222,8 @@ static inline uint32_t cq_room(const struct mana_cq *cq)
 void cq_post(struct mana_cq *cq, const struct gdma_cqe *cqe);
 /* Ends a batch: one event if armed. *@vector as in eq_post(). */
 void cq_notify(struct mana_cq *cq, int *vector);
+/* Its EQ goes away. Takes the receive queue's lock. */
+void cq_detach(struct mana_cq *cq);
 /* Doorbell. Returns false when the tail made no sense. */
 bool cq_doorbell(struct mana_cq *cq, uint32_t tail, bool arm, int *vector);
 bool eq_doorbell(struct mana_eq *eq, uint32_t tail, bool arm, int *vector, bool *feed);
@@ -362,6 +365,9 @@ uint64_t bw_delay(const struct mana_bw *bw);
 /* ---- Receive side, rss.c, steer.c, rx.c
  * ---------------------------------------------------------------------- */
 
+/* The guest gets whole frames with finished checksums; the tag goes into the completion. */
+#define MANA_RX_CAPS (VSW_CAP_VLAN | VSW_CAP_VLAN_STRIP)
+
 /* Toeplitz, four bits of input at a time. Written by the owner, read by anyone. */
 #define RSS_INPUT_MAX 36 /* bytes: two IPv6 addresses, two ports */
 struct mana_rss {
@@ -496,7 +502,6 @@ struct mana {
 	/* figures */
 	bool connected;
 	uint64_t hwc_requests, hwc_errors, hwc_unanswered, resets, flrs;
-	uint64_t cqes_past, eqes_past;
 	uint64_t driver_caps[4];
 	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
 	char os_ver_str[4][128];

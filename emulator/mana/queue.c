@@ -247,6 +247,19 @@ void cq_notify(struct mana_cq *cq, int *vector)
 	cq->eqes++;
 }
 
+void cq_detach(struct mana_cq *cq)
+{
+	struct mana_rxq *rxq = cq->is_rx ? cq->owner : NULL;
+
+	if (rxq)
+		pthread_mutex_lock(&rxq->lock);
+	cq->eq->n_cqs--;
+	cq->eq = NULL;
+	cq->owed = false;
+	if (rxq)
+		pthread_mutex_unlock(&rxq->lock);
+}
+
 bool cq_doorbell(struct mana_cq *cq, uint32_t tail, bool arm, int *vector)
 {
 	bool ok = tail_ok(cq->n, cq->head, cq->tail, tail);

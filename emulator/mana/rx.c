@@ -20,13 +20,7 @@
 #include "emulator/mana/mana_internal.h"
 #include "vswitch/offload.h"
 
-/* The guest gets finished checksums and whole frames; tags go into the completion. */
-#define RX_CAPS	   VSW_CAP_VLAN
 #define RX_MAX_IOV 32
-
-#define VLAN_TAG       4u
-#define ETH_ADDRS      12u
-#define ETH_P_8021Q_BE 0x0081 /* as the bytes 81 00 read on a little-endian machine */
 
 void rx_start(struct mana_rxq *q)
 {
@@ -166,25 +160,6 @@ static int rx_buffers(struct mana_rxq *q, uint32_t len, struct iovec *iov, uint3
 	return room < len ? 0 : n;
 }
 
-/* A tag that stands in the frame goes where a tag beside it goes, as the adapter does. */
-static void strip_vlan(struct vsw_frame *f)
-{
-	uint16_t type;
-
-	if (f->flags & PKT_VLAN || f->hdr_len < ETH_ADDRS + VLAN_TAG + 2)
-		return;
-	memcpy(&type, f->hdr + ETH_ADDRS, sizeof(type));
-	if (likely(type != htole16(ETH_P_8021Q_BE)))
-		return;
-	f->vlan_tci = be16_load(f->hdr + ETH_ADDRS + 2);
-	f->flags |= PKT_VLAN;
-	f->hdr_len -= VLAN_TAG;
-	f->len -= VLAN_TAG;
-	f->l3_off -= f->l3_off ? VLAN_TAG : 0;
-	f->l4_off -= f->l4_off ? VLAN_TAG : 0;
-	memmove(f->hdr + ETH_ADDRS, f->hdr + ETH_ADDRS + VLAN_TAG, f->hdr_len - ETH_ADDRS);
-}
-
 /* ---- One packet, under the queue's lock --------------------------------------------------------
  */
 
@@ -214,7 +189,6 @@ static enum rx_result store_frame(struct rx_run *run, struct vsw_frame *f, uint3
 		q->cq.held = true;
 		return RX_NO_BUFFER;
 	}
-	strip_vlan(f);
 	n = rx_buffers(q, f->len, iov, &size);
 	q->wq.cursor += size;
 	q->stats.wqes++;
@@ -243,7 +217,7 @@ static enum rx_result store_packet(struct rx_run *run, struct pkt *pkt, uint32_t
 	struct vsw_port *port = &run->vp->port;
 	struct vsw_settle s;
 	struct vsw_frame f;
-	enum vsw_drop why = vsw_settle_begin(&s, pkt, RX_CAPS, port->mtu);
+	enum vsw_drop why = vsw_settle_begin(&s, pkt, MANA_RX_CAPS, port->mtu);
 
 	if (unlikely(why != VSW_DROP_NONE)) {
 		vsw_port_drop(port, pkt, why);

@@ -110,7 +110,7 @@ uint32_t steer_configure(struct mana *m, struct hwc_msg *msg)
 	if (req->update_indir_tab) {
 		if (!n || n > MANA_INDIRECT_TABLE_MAX_SIZE || n & (n - 1))
 			return GDMA_STATUS_BAD_PARAM;
-		if (off < MANA_CFG_RX_STEER_REQ_V1_SIZE ||
+		if (off < (v2 ? sizeof(*req) : MANA_CFG_RX_STEER_REQ_V1_SIZE) ||
 		    !range_ok(off, (uint64_t)n * sizeof(le64_t), msg->size))
 			return GDMA_STATUS_BAD_SIZE;
 		for (uint32_t i = 0; i < n; i++) {

@@ -40,7 +40,7 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 	snprintf(name, sizeof(name), index ? "%.32s.%u" : "%.39s", m->name, index);
 	vsw_port_init(&vp->port, &mana_port_ops, name, vp->conf.mac);
 	vp->port.mtu = vp->conf.mtu;
-	atomic_store(&vp->port.caps, VSW_CAP_VLAN);
+	atomic_store(&vp->port.caps, MANA_RX_CAPS);
 	atomic_store(&vp->port.link, true);
 	atomic_store(&vp->port.receiving, false);
 	vp->bw_timer = (struct worker_timer){.fn = tokens_came, .arg = vp};
@@ -133,9 +133,6 @@ void vport_clear(struct mana_vport *vp)
 	if (vp->tx_configured)
 		m->db[vp->db_page].users--;
 	vp->tx_configured = false;
-	/* Whoever kept the handle over a reset finds it invalid. */
-	ids_del(&m->vport_ids, vp->id);
-	vp->id = (uint32_t)ids_add(&m->vport_ids, vp);
 }
 
 static uint32_t create_wq_obj(struct mana *m, struct hwc_msg *msg)
