@@ -4,7 +4,7 @@
  * it can take and gets frames; it stores each with vsw_frame_copy(), which sums while it copies.
  *
  *	vsw_settle_begin(&s, pkt, caps, mtu);
- *	while ((rc = vsw_settle_next(&s, &frame)) > 0) {
+ *	while (vsw_settle_next(&s, &frame)) {
  *		find buffers for frame.len bytes, or vsw_settle_stop(&s) and report "no buffer"
  *		vsw_frame_copy(&frame, iov, n, &facts);
  *	}
@@ -21,7 +21,8 @@
 /* One frame as the receiver gets it: header bytes of ours, payload still at the sender. */
 struct vsw_frame {
 	uint32_t len;	   /* all bytes to store */
-	uint32_t flags;	   /* debts the receiver takes over, PKT_*_GOOD facts */
+	uint32_t flags;	   /* debts the receiver takes over, PKT_*_GOOD facts. With PKT_CSUM_L4 the
+			    * field holds the folded sum of the pseudo header, as virtio wants it */
 	uint16_t gso_size; /* with PKT_GSO_*: left to the receiver */
 	uint16_t vlan_tci; /* with PKT_VLAN */
 	uint16_t hdr_len;
@@ -33,6 +34,13 @@ struct vsw_frame {
 	uint32_t payload_off; /* into the pieces of pkt, and bytes of hdr before them */
 	uint32_t payload_len;
 	uint8_t hdr[PKT_HDR_MAX + 4];
+	/* the settlement's own: */
+	uint64_t pseudo;    /* sum of the L4 pseudo header */
+	uint32_t l4_len;    /* bytes the L4 sum covers, from l4_off */
+	uint32_t piece_off; /* where in that piece the payload begins */
+	uint16_t piece;	    /* piece of pkt the payload begins in; n_pieces and up: none */
+	uint16_t sum_off;   /* of the L4 checksum in hdr */
+	bool sum_not_zero;  /* a computed sum of zero is written as 0xffff */
 };
 
 struct vsw_settle {
@@ -41,6 +49,9 @@ struct vsw_settle {
 	uint32_t seg, n_segs; /* next segment; segments in all */
 	bool whole;	      /* no cutting: one frame */
 	bool done;
+	/* Where in the pieces the last segment's payload began, and how far that is in all. */
+	uint16_t piece;
+	uint32_t piece_off, piece_sum;
 };
 
 /*
@@ -58,7 +69,8 @@ void vsw_settle_stop(struct vsw_settle *s);
  * @iov:	Receiver's buffers, in all at least f->len bytes
  *
  * Return: PKT_IP_GOOD / PKT_L4_GOOD as far as computed, verified or known; the L4 bit clear for
- * a wrong or unknown checksum.
+ * a wrong or unknown checksum. A debt that the receiver takes over counts as good: the bytes
+ * have not left this host since their sender promised them.
  */
 uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsigned int n_iov);
 

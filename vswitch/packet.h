@@ -68,6 +68,10 @@ struct vsw_port;
  * @gso_size:	MSS: payload bytes per segment
  * @vlan_tci:	With PKT_VLAN: priority [15:13], DEI [12], VLAN id [11:0], host order
  * @l3_off:	Offsets into @hdr; set by pkt_parse(); 0 = none
+ * @src_off:	Of the addresses in @hdr that the L4 pseudo header has: behind an IPv6 routing header
+ *		or home address option these are not the ones in the IP header
+ * @ip_len:	Bytes of the IP packet by its own length field; the frame may be padded behind it.
+ *		With a segmentation debt: what is there, since the field then holds anything.
  * @seg_done:	Segments already delivered: where a sender that was told to wait goes on
  * @waits_for:	Set by vsw_send() when the packet has to wait: for this port
  *
@@ -85,12 +89,30 @@ struct pkt {
 	uint8_t l3;	   /* enum pkt_l3 */
 	uint8_t l4;	   /* enum pkt_l4 */
 	uint8_t l4_proto;
-	bool fragment; /* not the whole L4 packet: no L4 checksum, no ports */
+	bool fragment; /* not the whole L4 packet: no L4 checksum, no ports, l4 is PKT_L4_NONE */
+	uint16_t src_off, dst_off;
+	uint32_t ip_len;
 	uint32_t seg_done;
 	struct vsw_port *waits_for;
 	uint64_t tag; /* the sending port's own */
 	uint8_t hdr[PKT_HDR_MAX] __attribute__((aligned(16)));
 	struct pkt_piece piece[PKT_MAX_PIECES];
 };
+
+#define PKT_GSO (PKT_GSO_TCP | PKT_GSO_UDP)
+/* Most frames that one packet may be cut into: beyond it the packet is malformed. */
+#define PKT_MAX_SEGS 4096
+
+struct iovec;
+
+/*
+ * A packet over @iov: copies the first bytes, points at the rest, clears everything else.
+ * 0; -EMSGSIZE: shorter than PKT_MIN_LEN, longer than PKT_MAX_LEN; -E2BIG: too many pieces.
+ */
+int pkt_from_iov(struct pkt *pkt, const struct iovec *iov, unsigned int n_iov);
+
+/* Frames it is on the wire, and the bytes of them all. Parsed packets. */
+uint32_t pkt_n_segs(const struct pkt *pkt);
+uint64_t pkt_wire_bytes(const struct pkt *pkt);
 
 #endif

@@ -10,6 +10,7 @@
 #ifndef HVLAB_VSWITCH_PORT_H
 #define HVLAB_VSWITCH_PORT_H
 
+#include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -18,6 +19,7 @@
 #include "vswitch/packet.h"
 
 struct vsw_net;
+struct capture;
 
 /* What a port takes on receive without payment; everything else is settled before. */
 #define VSW_CAP_CSUM 0x1u /* takes PKT_CSUM_*: its guest completes them or trusts them */
@@ -25,6 +27,8 @@ struct vsw_net;
 #define VSW_CAP_TSO6 0x4u
 #define VSW_CAP_USO  0x8u
 #define VSW_CAP_VLAN 0x10u /* takes PKT_VLAN beside the frame */
+/* Wants the outermost 802.1Q tag of a frame beside it too: "VLAN strip". With VSW_CAP_VLAN. */
+#define VSW_CAP_VLAN_STRIP 0x20u
 
 struct vsw_port_ops {
 	/**
@@ -56,9 +60,9 @@ struct vsw_waiter {
 	void *arg;
 	struct worker *worker;
 	/* the switch's own: */
-	struct vsw_waiter *next;
-	struct vsw_port *on; /* registered at this port; NULL: not waiting */
-	bool posted;
+	struct vsw_waiter *prev, *next;
+	_Atomic(struct vsw_port *) on; /* registered at this port; NULL: not waiting */
+	struct vsw_wakeup *posted;     /* a wake that is on its way to @worker */
 };
 
 struct vsw_port {
@@ -71,18 +75,22 @@ struct vsw_port {
 	_Atomic bool receiving;	  /* the guest's driver takes packets; false: not a destination */
 	struct vsw_port_stats stats;
 	/* the switch's own: */
-	struct vsw_net *net;
-	uint32_t id; /* unique while the switch lives; 0: not attached */
-	struct vsw_port_list *in_list;
-	void *capture; /* struct capture, RCU */
-	struct vsw_waiter *waiters;
+	_Atomic(struct vsw_net *) net; /* NULL: not attached */
+	uint32_t id;		       /* unique while the process lives; 0: never attached */
+	uint32_t n_macs;	       /* learned behind it; under the FDB's lock */
+	_Atomic uint64_t learn_again_ms; /* no room for more addresses before that */
+	_Atomic(struct capture *) capture;
+	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;
-	_Atomic int waiters_lock;
+	pthread_mutex_t waiters_lock;
+	struct vsw_waiter *waiters;
 };
 
 /* Fill in the fixed parts of a zeroed port. */
 void vsw_port_init(struct vsw_port *port, const struct vsw_port_ops *ops, const char *name,
 		   const uint8_t mac[6]);
+/* The port's own MTU, else its network's; 0: neither. Any thread, while attached. */
+uint32_t vsw_port_mtu(const struct vsw_port *port);
 
 /**
  * vsw_send() - A port's guest sends
@@ -105,7 +113,10 @@ void vsw_wait_cancel(struct vsw_waiter *w);
 /* Receiver: buffers have come, or the reason to wait is gone. Cheap when nobody waits. Any thread. */
 void vsw_port_wake(struct vsw_port *port);
 
-/* Counting, any thread. Delivering port: @port is the receiver. */
+/*
+ * Counting, any thread. Delivering port: @port is the receiver. A drop counts the frames of @pkt
+ * from seg_done on.
+ */
 void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why);
 void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes);
 

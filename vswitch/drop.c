@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns the names of the reasons why packets die. */
+#include <assert.h>
+
+#include "base/util.h"
+#include "vswitch/packet.h"
+
+static const char *const names[] = {
+	[VSW_DROP_NONE] = "none",
+	[VSW_DROP_MALFORMED] = "malformed",
+	[VSW_DROP_TOO_BIG] = "too-big",
+	[VSW_DROP_NO_BUFFER] = "no-buffer",
+	[VSW_DROP_LINK_DOWN] = "link-down",
+	[VSW_DROP_NO_PORT] = "no-port",
+	[VSW_DROP_SAME_PORT] = "same-port",
+	[VSW_DROP_SRC_INVALID] = "src-invalid",
+	[VSW_DROP_RX_FILTER] = "rx-filter",
+	[VSW_DROP_RX_ERROR] = "rx-error",
+	[VSW_DROP_RATE] = "rate",
+};
+static_assert(ARRAY_SIZE(names) == VSW_N_DROPS, "a name for each reason");
+
+const char *vsw_drop_name(enum vsw_drop why)
+{
+	return (unsigned int)why < VSW_N_DROPS ? names[why] : "unknown";
+}

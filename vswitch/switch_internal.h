@@ -1,0 +1,47 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What the files of the switch's core share: networks, port lists, waiting, capture hooks. */
+#ifndef HVLAB_VSWITCH_SWITCH_INTERNAL_H
+#define HVLAB_VSWITCH_SWITCH_INTERNAL_H
+
+#include "vswitch/fdb.h"
+#include "vswitch/vswitch.h"
+
+/* Published whole, replaced whole: readers under RCU, one writer (the control thread). */
+struct port_list {
+	unsigned int n;
+	struct vsw_port *port[];
+};
+
+/**
+ * struct vsw_net - One network
+ * @ports:	Attached ports, where floods go
+ */
+struct vsw_net {
+	struct vsw *vsw;
+	struct vsw_net *next; /* control thread */
+	char *name;
+	uint32_t mtu;
+	struct fdb *fdb;
+	_Atomic(struct port_list *) ports;
+};
+
+/* Milliseconds of now_ns(), never 0. */
+uint64_t vsw_now_ms(void);
+
+/*
+ * True when @port with that id is attached, to any network. In a read section: the port then
+ * stays until its end.
+ */
+bool vsw_port_is_attached(const struct vsw_port *port, uint32_t id);
+
+/* wait.c. A delivery into @on failed for want of buffers; @wakes is its count from before. */
+void wait_note_failure(struct vsw_port *on, uint64_t wakes);
+/* Detaching: nobody may wait here any more. */
+void wait_release_all(struct vsw_port *port);
+
+/* capture.c. Both in a read section, on any thread. */
+enum capture_dir { CAPTURE_TX, CAPTURE_RX };
+void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir dir,
+		    enum vsw_drop why, uint32_t caps);
+
+#endif
