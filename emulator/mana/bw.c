@@ -15,14 +15,17 @@ void bw_set(struct mana_bw *bw, uint64_t mbps, uint64_t now)
 
 int64_t bw_refill(struct mana_bw *bw, uint64_t now)
 {
-	uint64_t ns = MIN(now - bw->last_ns, BW_FORGET_NS);
-	uint64_t earned = (uint64_t)((unsigned __int128)ns * bw->rate / NSEC_PER_SEC);
+	uint64_t ns = now - bw->last_ns, earned;
 
-	/* Fractions of a byte stay on the clock. */
-	if (earned) {
+	if (ns >= BW_FORGET_NS) {
+		earned = bw->rate;
 		bw->last_ns = now;
-		bw->tokens = MIN(bw->tokens + (int64_t)earned, bw->cap);
+	} else {
+		/* What is less than a byte stays on the clock. */
+		earned = (uint64_t)((unsigned __int128)ns * bw->rate / NSEC_PER_SEC);
+		bw->last_ns += (uint64_t)((unsigned __int128)earned * NSEC_PER_SEC / bw->rate);
 	}
+	bw->tokens = MIN(bw->tokens + (int64_t)earned, bw->cap);
 	return bw->tokens;
 }
 
