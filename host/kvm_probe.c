@@ -43,9 +43,9 @@ static const uint8_t code[] = {
 	0xf4,			/* hlt */
 };
 
-static bool fail(struct kvm_probe *p, const char *what)
+static bool fail(struct kvm_probe *p, const char *device, const char *what)
 {
-	snprintf(p->reason, sizeof(p->reason), "%s: %s", what, strerror(errno));
+	snprintf(p->reason, sizeof(p->reason), "%s: %s: %s", device, what, strerror(errno));
 	return false;
 }
 
@@ -101,40 +101,40 @@ static bool experiment(const char *device, struct kvm_probe *p)
 
 	kvm = open(device, O_RDWR | O_CLOEXEC);
 	if (kvm < 0)
-		return fail(p, device);
+		return fail(p, device, "open");
 	if (ioctl(kvm, KVM_GET_API_VERSION, 0) != KVM_API_VERSION) {
 		snprintf(p->reason, sizeof(p->reason), "%s is not the KVM interface", device);
 		return false;
 	}
 	vm = ioctl(kvm, KVM_CREATE_VM, 0);
 	if (vm < 0)
-		return fail(p, "KVM_CREATE_VM");
+		return fail(p, device, "KVM_CREATE_VM");
 	mem = mmap(NULL, MEM_SIZE, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
 	if (mem == MAP_FAILED)
-		return fail(p, "mmap");
+		return fail(p, device, "mmap");
 	*(uint64_t *)(mem + PML4) = PDPT | 3;
 	*(uint64_t *)(mem + PDPT) = PD | 3;
 	*(uint64_t *)(mem + PD) = 0x83; /* present, writable, 2 MiB */
 	memcpy(mem + CODE, code, sizeof(code));
 	region.userspace_addr = (uint64_t)(uintptr_t)mem;
 	if (ioctl(vm, KVM_SET_USER_MEMORY_REGION, &region) < 0)
-		return fail(p, "KVM_SET_USER_MEMORY_REGION");
+		return fail(p, device, "KVM_SET_USER_MEMORY_REGION");
 	vcpu = ioctl(vm, KVM_CREATE_VCPU, 0);
 	run_size = ioctl(kvm, KVM_GET_VCPU_MMAP_SIZE, 0);
 	if (vcpu < 0 || run_size < (int)sizeof(*run))
-		return fail(p, "KVM_CREATE_VCPU");
+		return fail(p, device, "KVM_CREATE_VCPU");
 	run = mmap(NULL, (size_t)run_size, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu, 0);
 	if (run == MAP_FAILED)
-		return fail(p, "mmap of the virtual CPU");
+		return fail(p, device, "mmap of the virtual CPU");
 	if (!set_cpuid(kvm, vcpu))
-		return fail(p, "KVM_SET_CPUID2");
+		return fail(p, device, "KVM_SET_CPUID2");
 	if (!set_long_mode(vcpu))
-		return fail(p, "no 64-bit mode");
+		return fail(p, device, "no 64-bit mode");
 	do
 		rc = ioctl(vcpu, KVM_RUN, 0);
 	while (rc < 0 && errno == EINTR);
 	if (rc < 0)
-		return fail(p, "KVM_RUN");
+		return fail(p, device, "KVM_RUN");
 	if (run->exit_reason == KVM_EXIT_IO && run->io.direction == KVM_EXIT_IO_OUT &&
 	    run->io.port == OUT_PORT && run->io.size == 4 &&
 	    *(uint32_t *)((uint8_t *)run + run->io.data_offset) == OUT_VALUE) {
@@ -158,7 +158,7 @@ void kvm_probe(const char *device, struct kvm_probe *out)
 
 	memset(out, 0, sizeof(*out));
 	if (pipe2(pipe_fd, O_CLOEXEC) < 0 || (pid = fork()) < 0) {
-		fail(out, "cannot start the probe");
+		fail(out, device, "cannot start the probe");
 		return;
 	}
 	if (pid == 0) {
