@@ -74,4 +74,10 @@ void vsw_settle_stop(struct vsw_settle *s);
  */
 uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsigned int n_iov);
 
+/*
+ * One frame of a packet could not be stored; the others go on. vsw_port_drop() is for all that
+ * is left of a packet. Any thread, during deliver().
+ */
+void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum vsw_drop why);
+
 #endif

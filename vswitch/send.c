@@ -23,6 +23,7 @@
  */
 #include "base/util.h"
 #include "base/wire.h"
+#include "vswitch/offload.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"
 #include "vswitch/switch_internal.h"
@@ -64,20 +65,32 @@ static uint32_t n_lost(const struct pkt *pkt, enum vsw_drop why)
 	return all > pkt->seg_done ? all - pkt->seg_done : all;
 }
 
+static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
+{
+	struct capture *cap = atomic_load_explicit(&port->capture, memory_order_acquire);
+
+	dropped_there = true;
+	if (likely(!cap))
+		return;
+	vsw_read_lock();
+	cap = atomic_load_explicit(&port->capture, memory_order_acquire);
+	if (cap)
+		capture_packet(cap, pkt, CAPTURE_RX, why, 0);
+	vsw_read_unlock();
+}
+
 void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
 {
-	struct capture *cap;
-
 	atomic_fetch_add_explicit(&port->stats.drops[why], n_lost(pkt, why), memory_order_relaxed);
-	cap = atomic_load_explicit(&port->capture, memory_order_acquire);
-	if (unlikely(cap)) {
-		vsw_read_lock();
-		cap = atomic_load_explicit(&port->capture, memory_order_acquire);
-		if (cap)
-			capture_packet(cap, pkt, CAPTURE_RX, why, 0);
-		vsw_read_unlock();
-	}
-	dropped_there = true;
+	capture_drop(port, pkt, why);
+}
+
+void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum vsw_drop why)
+{
+	atomic_fetch_add_explicit(&port->stats.drops[why], 1, memory_order_relaxed);
+	/* A capture shows the packet once, with its first lost frame. */
+	if (!dropped_there)
+		capture_drop(port, f->pkt, why);
 }
 
 void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes)
