@@ -231,11 +231,12 @@ static void on_read(struct bufferevent *bev, void *arg)
 	}
 }
 
+/* QEMU ends. Pending calls stay so until agent_free(): by then the owner knows why it ended. */
 static void on_event(struct bufferevent *bev, short what, void *arg)
 {
-	(void)bev;
+	(void)arg;
 	if (what & (BEV_EVENT_EOF | BEV_EVENT_ERROR))
-		agent_closed(arg, "QEMU closed the agent's channel");
+		bufferevent_disable(bev, EV_READ | EV_WRITE);
 }
 
 struct agent *agent_new(struct event_base *base, int fd, const struct agent_ops *ops, void *arg)

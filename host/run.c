@@ -430,13 +430,14 @@ static void up_answer(struct run *run)
 /* The lab did not come up: roll back, or leave it for a look. */
 static void up_failed(struct run *run, enum control_class cls, json_t *extra, const char *text)
 {
-	if (!run->keep_failed || run->state == RUN_STARTING) {
-		fail(run, cls, extra, "hvlab up --keep leaves a failed lab up for a look", "%s", text);
+	if (!run->keep_failed) {
+		fail(run, cls, extra, "with keep_failed a lab that fails stays up for a look", "%s", text);
 		return;
 	}
-	control_fail_with(run->up_req, cls, extra, "hvlab down takes the lab down", "%s", text);
+	control_fail_with(run->up_req, cls, extra, "lab-down takes the lab down", "%s", text);
 	run->up_req = NULL;
 	event_drop(&run->up_timer);
+	poke(run);
 }
 
 static void check_up(struct run *run)

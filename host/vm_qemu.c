@@ -42,7 +42,7 @@
 
 #define QMP_TIMEOUT	 10000 /* ms; longer than vfio-user's x-msg-timeout times its retries */
 #define START_TIMEOUT	 30    /* s until the monitor must have answered */
-#define CLOSED_TIMEOUT	 5     /* s between the monitor's end and the process's */
+#define CLOSED_TIMEOUT	 2     /* s between the monitor's end and the process's */
 #define PANIC_TEXT	 "Kernel panic - not syncing"
 #define CHILD_FD_BASE	 10
 

@@ -73,13 +73,13 @@ static void peers_beyond_the_kernels_limit_are_left_out(void **state)
 	n += (size_t)snprintf(text + n, sizeof(text) - n, "vms:\n");
 	for (int i = 0; i < 60; i++)
 		n += (size_t)snprintf(text + n, sizeof(text) - n,
-				      "  - name: a-rather-long-name-of-a-vm-%d\n", i);
+				      "  - name: a-rather-long-name-%d\n", i);
 	lab = load(text);
 	line = vm_cmdline(lab, &lab->vms[0], "console=ttyS0");
 	assert_non_null(line);
 	assert_true(strlen(line) < VM_CMDLINE_MAX);
-	assert_non_null(strstr(line, "hvlab.host=a-rather-long-name-of-a-vm-1,"));
-	assert_null(strstr(line, "hvlab.host=a-rather-long-name-of-a-vm-59,"));
+	assert_non_null(strstr(line, "hvlab.host=a-rather-long-name-1,"));
+	assert_null(strstr(line, "hvlab.host=a-rather-long-name-59,"));
 	free(line);
 	lab_free(lab);
 }

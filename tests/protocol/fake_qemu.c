@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A program that the daemon takes for QEMU: speaks QMP on descriptor 3 and the guest agent's
+ * language on 4, and misbehaves as its first argument says. For tests of the daemon alone.
+ *
+ *	run		does what it is told
+ *	die		prints a line and ends with status 3
+ *	mute		never says anything
+ *	noise		says what is not QMP, and stays
+ *	stubborn	does not end when told to
+ *	panic		reports a panic once it runs
+ *	poweroff	the guest powers off once it runs
+ *	crash		abort()s once it runs
+ *	exec-die	abort()s when asked how a program ended
+ *	exec-hang	programs never end
+ */
+#include <poll.h>
+#include <signal.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define QMP   3
+#define AGENT 4
+
+static const char *mode;
+
+static void say(int fd, const char *text)
+{
+	if (write(fd, text, strlen(text)) < 0)
+		_exit(0);
+}
+
+/* The number behind "id": in a request. */
+static long long id_of(const char *line)
+{
+	const char *at = strstr(line, "\"id\":");
+
+	return at ? atoll(at + 5) : 0;
+}
+
+static void on_running(void)
+{
+	if (!strcmp(mode, "panic")) {
+		say(QMP, "{\"event\": \"GUEST_PANICKED\", \"data\": {\"action\": \"pause\"}}\r\n");
+	} else if (!strcmp(mode, "poweroff")) {
+		say(QMP, "{\"event\": \"SHUTDOWN\", \"data\": {\"guest\": true, "
+			 "\"reason\": \"guest-shutdown\"}}\r\n");
+		_exit(0);
+	} else if (!strcmp(mode, "crash")) {
+		abort();
+	} else {
+		say(QMP, "{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, "
+			 "\"id\": \"agent0\"}}\r\n");
+	}
+}
+
+static void on_qmp(const char *line)
+{
+	char answer[64];
+
+	snprintf(answer, sizeof(answer), "{\"return\": {}, \"id\": %lld}\r\n", id_of(line));
+	say(QMP, answer);
+	if (strstr(line, "\"query-status\""))
+		on_running();
+	else if (strstr(line, "\"quit\"") && strcmp(mode, "stubborn"))
+		_exit(0);
+}
+
+static void on_agent(const char *line)
+{
+	char answer[64];
+
+	if (strstr(line, "guest-sync-delimited")) {
+		snprintf(answer, sizeof(answer), "\xff{\"return\": %lld}\n", id_of(line));
+		say(AGENT, answer);
+	} else if (strstr(line, "guest-exec-status")) {
+		if (!strcmp(mode, "exec-die"))
+			abort();
+		say(AGENT, strcmp(mode, "exec-hang")
+				   ? "{\"return\": {\"exited\": true, \"exitcode\": 7, "
+				     "\"out-data\": \"aGk=\"}}\n"
+				   : "{\"return\": {\"exited\": false}}\n");
+	} else if (strstr(line, "guest-exec")) {
+		say(AGENT, "{\"return\": {\"pid\": 42}}\n");
+	} else {
+		say(AGENT, "{\"return\": {}}\n");
+	}
+}
+
+/* Lines of one descriptor; false at its end. */
+static bool pump(int fd, char *buf, size_t size, size_t *have, void (*fn)(const char *line))
+{
+	ssize_t n = read(fd, buf + *have, size - 1 - *have);
+	char *nl;
+
+	if (n <= 0)
+		return false;
+	*have += (size_t)n;
+	buf[*have] = '\0';
+	while ((nl = memchr(buf, '\n', *have))) {
+		size_t len = (size_t)(nl + 1 - buf);
+
+		*nl = '\0';
+		fn(buf);
+		memmove(buf, nl + 1, *have - len + 1);
+		*have -= len;
+	}
+	return true;
+}
+
+int main(int argc, char **argv)
+{
+	static char qmp[65536], agent[65536];
+	struct pollfd p[2] = {{.fd = QMP, .events = POLLIN}, {.fd = AGENT, .events = POLLIN}};
+	size_t n_qmp = 0, n_agent = 0;
+
+	mode = argc > 1 ? argv[1] : "run";
+	signal(SIGTERM, SIG_IGN);
+	if (!strcmp(mode, "die")) {
+		fprintf(stderr, "fake: could not set up host forwarding rule\n");
+		return 3;
+	}
+	if (!strcmp(mode, "noise"))
+		say(QMP, "this is not QMP\n");
+	else if (strcmp(mode, "mute"))
+		say(QMP, "{\"QMP\": {\"version\": {\"qemu\": {\"micro\": 3, \"minor\": 1, "
+			 "\"major\": 11}, \"package\": \"\"}, \"capabilities\": []}}\r\n");
+	if (!strcmp(mode, "noise") || !strcmp(mode, "mute"))
+		while (1)
+			pause();
+	while (poll(p, 2, -1) > 0) {
+		if (p[0].revents && !pump(QMP, qmp, sizeof(qmp), &n_qmp, on_qmp))
+			return 0;
+		if (p[1].revents && !pump(AGENT, agent, sizeof(agent), &n_agent, on_agent))
+			return 0;
+	}
+	return 0;
+}

@@ -1,0 +1,436 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Claims about labs as the daemon runs them, with a program in QEMU's place that misbehaves to
+ * order (fake_qemu.c): every failure is named, and undone.
+ */
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "base/fd.h"
+#include "hvlabd_rig.h"
+#include "tests/lib/wait.h"
+
+static const char pair[] = "networks: [{name: blue}]\n"
+			   "vms:\n"
+			   "  - {name: a, nics: [{network: blue}]}\n"
+			   "  - {name: b, nics: [{network: blue}]}\n";
+
+/* lab-up's arguments; the kernel is any file, nobody boots it. */
+static json_t *up_args(const char *mode, const char *wait)
+{
+	json_t *image = json_pack("{s:s}", "kernel", FAKE_QEMU);
+	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:[s]}, s:{s:O, s:O}}}", "content",
+				 pair, "file", "pair.yaml", "wait", wait, "parts", "qemu", "path",
+				 FAKE_QEMU, "version", "11.1.3", "args", mode, "images", "a", image,
+				 "b", image);
+
+	json_decref(image);
+	assert_non_null(args);
+	return args;
+}
+
+static json_t *with(json_t *args, const char *key, json_t *value)
+{
+	json_object_set_new(args, key, value);
+	return args;
+}
+
+static json_t *vm_arg(const char *vm)
+{
+	return json_pack("{s:s}", "vm", vm);
+}
+
+static void assert_nothing_is_up(struct ctl *c, const struct hvlabd *d)
+{
+	json_t *v = ctl_ok(c, "query-status", NULL);
+	char path[64];
+
+	assert_true(json_is_null(json_object_get(v, "lab")));
+	json_decref(v);
+	snprintf(path, sizeof(path), "%s/vm/a", d->dir);
+	assert_int_equal(access(path, F_OK), -1);
+	snprintf(path, sizeof(path), "%s/vm/b", d->dir);
+	assert_int_equal(access(path, F_OK), -1);
+}
+
+static pid_t vm_pid_of(struct ctl *c, size_t index)
+{
+	json_t *v = ctl_ok(c, "query-status", NULL);
+	pid_t pid = (pid_t)json_integer_value(json_object_get(
+		json_array_get(json_object_get(v, "vms"), index), "pid"));
+
+	json_decref(v);
+	assert_true(pid > 0);
+	return pid;
+}
+
+static void up_exec_down(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c;
+	json_t *v;
+
+	ctl_open(&c, d);
+	json_decref(ctl_ok(&c, "events-subscribe", NULL));
+	v = ctl_ok(&c, "lab-up", up_args("run", "ready"));
+	assert_string_equal(json_string_value(json_object_get(v, "name")), "pair");
+	assert_int_equal(json_array_size(json_object_get(v, "vms")), 2);
+	json_decref(v);
+	json_decref(ctl_event(&c, "VM_STATE", "ready"));
+	v = ctl_ok(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"));
+	assert_int_equal(json_integer_value(json_object_get(v, "exitcode")), 7);
+	assert_string_equal(json_string_value(json_object_get(v, "stdout")), "aGk=");
+	assert_string_equal(json_string_value(json_object_get(v, "stderr")), "");
+	json_decref(v);
+	v = ctl_ok(&c, "stats", NULL);
+	assert_int_equal(json_array_size(json_object_get(v, "vnics")), 2);
+	json_decref(v);
+	v = ctl_ok(&c, "query-fdb", json_pack("{s:s}", "network", "blue"));
+	assert_int_equal(json_array_size(v), 2);
+	json_decref(v);
+	ctl_refused(&c, "lab-up", up_args("run", "ready"), "InvalidState", "lab pair is up already");
+	v = ctl_ok(&c, "lab-down", NULL);
+	assert_int_equal(json_integer_value(json_object_get(v, "vms")), 2);
+	json_decref(v);
+	assert_nothing_is_up(&c, d);
+	/* And once more: nothing of the first is in the way. */
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	ctl_close(&c);
+}
+
+static void what_cannot_be_found_is_named(void **state)
+{
+	struct ctl c;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	ctl_refused(&c, "vm-reset", vm_arg("z"), "NotFound", "'z'");
+	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[]}", "vm", "a", "argv"), "InvalidArgument",
+		    "'argv'");
+	ctl_refused(&c, "vm-exec",
+		    json_pack("{s:s, s:[s], s:s}", "vm", "a", "argv", "x", "stdin", "no base64!"),
+		    "InvalidArgument", "'stdin'");
+	ctl_refused(&c, "vm-exec",
+		    json_pack("{s:s, s:[s], s:[s]}", "vm", "a", "argv", "x", "env", "-i"),
+		    "InvalidArgument", "'env'");
+	ctl_refused(&c, "stats", json_pack("{s:s}", "vnic", "a/eth9"), "NotFound", "'a/eth9'");
+	ctl_refused(&c, "query-fdb", json_pack("{s:s}", "network", "red"), "NotFound", "'red'");
+	ctl_refused(&c, "mana-event", json_pack("{s:s, s:i}", "vnic", "a/eth0", "type", 133),
+		    "InvalidArgument", "132 or 135");
+	ctl_refused(&c, "mana-event", json_pack("{s:s, s:i}", "vnic", "a/eth0", "type", 132),
+		    "InvalidState", "a/eth0");
+	ctl_refused(&c, "capture-start", json_pack("{s:s}", "vnic", "a/eth0"), "InvalidArgument",
+		    "no file descriptor");
+	ctl_refused(&c, "capture-stop", json_pack("{s:s}", "vnic", "a/eth0"), "InvalidState",
+		    "not being captured");
+	ctl_close(&c);
+}
+
+static void a_wrong_lab_file_starts_nothing(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c;
+	json_t *v, *e;
+
+	ctl_open(&c, d);
+	v = ctl_call(&c, "lab-up",
+		     with(up_args("run", "started"), "content",
+			  json_string("vms:\n  - name: a\n    cpus: many\n")));
+	e = json_object_get(v, "error");
+	assert_string_equal(json_string_value(json_object_get(e, "class")), "LabInvalid");
+	assert_int_equal(json_integer_value(json_object_get(e, "line")), 3);
+	assert_non_null(strstr(json_string_value(json_object_get(e, "desc")), "pair.yaml:3"));
+	assert_true(json_array_size(json_object_get(e, "errors")) >= 1);
+	json_decref(v);
+	ctl_refused(&c, "lab-up",
+		    with(up_args("run", "started"), "path", json_string("/nonexistent.yaml")),
+		    "InvalidArgument", "exactly one");
+	v = with(up_args("run", "started"), "path", json_string("/nonexistent.yaml"));
+	json_object_del(v, "content");
+	ctl_refused(&c, "lab-up", v, "LabInvalid", "/nonexistent.yaml");
+	assert_nothing_is_up(&c, d);
+	ctl_close(&c);
+}
+
+static void a_missing_part_starts_nothing(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c;
+	json_t *args = up_args("run", "started"), *parts = json_object_get(args, "parts");
+
+	ctl_open(&c, d);
+	json_object_del(json_object_get(parts, "images"), "b");
+	ctl_refused(&c, "lab-up", args, "PartMissing", "VM b: no image");
+	args = up_args("run", "started");
+	json_object_set_new(json_object_get(json_object_get(args, "parts"), "qemu"), "path",
+			    json_string("/nonexistent/qemu"));
+	ctl_refused(&c, "lab-up", args, "PartMissing", "/nonexistent/qemu: No such file");
+	assert_nothing_is_up(&c, d);
+	ctl_close(&c);
+}
+
+/* Every way to fail at the start: the reason is told, all is undone, the next lab comes up. */
+static void a_failed_start_is_explained_and_undone(void **state)
+{
+	static const struct {
+		const char *mode, *wait, *class, *words;
+		int timeout_ms;
+	} cases[] = {
+		{"die", "started", "GuestDead", "status 3: fake: could not set up host forwarding",
+		 20000},
+		{"noise", "started", "GuestDead", "ended by signal 9", 20000},
+		{"mute", "started", "Timeout", "is starting", 300},
+		{"panic", "ready", "GuestDead", "panicked: the guest's kernel panicked", 20000},
+		{"poweroff", "ready", "GuestDead", "the guest powered off", 20000},
+		{"crash", "ready", "GuestDead", "ended by signal 6", 20000},
+	};
+	struct hvlabd *d = *state;
+	unsigned int before;
+	struct ctl c;
+
+	ctl_open(&c, d);
+	before = hvlabd_n_fds(d);
+	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
+		ctl_refused(&c, "lab-up",
+			    with(up_args(cases[i].mode, cases[i].wait), "timeout_ms",
+				 json_integer(cases[i].timeout_ms)),
+			    cases[i].class, cases[i].words);
+		assert_nothing_is_up(&c, d);
+		assert_true(wait_until(hvlabd_n_fds(d) == before, WAIT_MS));
+	}
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	ctl_close(&c);
+}
+
+static void a_lab_that_is_not_ready_can_be_kept_for_a_look(void **state)
+{
+	struct ctl c;
+	json_t *v;
+
+	ctl_open(&c, *state);
+	ctl_refused(&c, "lab-up", with(up_args("panic", "ready"), "keep_failed", json_true()),
+		    "GuestDead", "panicked");
+	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "panicked")));
+	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "b", "state", "panicked")));
+	v = ctl_ok(&c, "query-status", NULL);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(v, "lab"), "state")),
+			    "running");
+	json_decref(v);
+	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"), "GuestDead",
+		    "panicked");
+	ctl_close(&c);
+}
+
+static void a_vm_that_dies_takes_only_its_own_requests_along(void **state)
+{
+	struct ctl c;
+	json_t *v;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "events-subscribe", NULL));
+	json_decref(ctl_ok(&c, "lab-up", up_args("exec-die", "ready")));
+	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"), "GuestDead",
+		    "VM a is failed: QEMU was ended by signal 6");
+	v = ctl_event(&c, "VM_STATE", "failed");
+	assert_non_null(json_object_get(json_object_get(v, "data"), "console"));
+	json_decref(v);
+	v = ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "b", "state", "ready"));
+	json_decref(v);
+	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
+	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready")));
+	ctl_close(&c);
+}
+
+static void kill_and_start_again(void **state)
+{
+	struct ctl c;
+	pid_t pid;
+	json_t *v;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	pid = vm_pid_of(&c, 0);
+	ctl_refused(&c, "vm-start", vm_arg("a"), "InvalidState", "is ready already");
+	json_decref(ctl_ok(&c, "vm-kill", vm_arg("a")));
+	assert_int_equal(kill(pid, 0), -1);
+	v = ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "exited"));
+	json_decref(v);
+	ctl_refused(&c, "vm-kill", vm_arg("a"), "InvalidState", "is exited");
+	ctl_refused(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready"), "GuestDead",
+		    "killed by vm-kill");
+	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
+	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready")));
+	assert_int_not_equal(vm_pid_of(&c, 0), pid);
+	ctl_close(&c);
+}
+
+static void a_program_that_does_not_end_times_out_or_is_cancelled(void **state)
+{
+	struct ctl c;
+	json_t *v;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("exec-hang", "ready")));
+	ctl_refused(&c, "vm-exec",
+		    json_pack("{s:s, s:[s], s:i}", "vm", "a", "argv", "x", "timeout_ms", 100),
+		    "Timeout", "runs on");
+	ctl_refused(&c, "vm-wait",
+		    json_pack("{s:s, s:s, s:i}", "vm", "a", "state", "panicked", "timeout_ms", 100),
+		    "Timeout", "not panicked in time");
+	ctl_send(&c, "{\"execute\":\"vm-exec\",\"arguments\":{\"vm\":\"a\",\"argv\":[\"x\"]},\"id\":\"e\"}\n"
+		     "{\"execute\":\"vm-wait\",\"arguments\":{\"vm\":\"a\",\"state\":\"down\"},"
+		     "\"id\":\"w\"}\n"
+		     "{\"execute\":\"lab-down\",\"id\":\"d\"}\n");
+	for (int i = 0; i < 2; i++) {
+		v = ctl_next(&c);
+		assert_string_not_equal(json_string_value(json_object_get(v, "id")), "d");
+		assert_string_equal(json_string_value(json_object_get(json_object_get(v, "error"),
+								      "class")),
+				    "Cancelled");
+		json_decref(v);
+	}
+	v = ctl_next(&c);
+	assert_string_equal(json_string_value(json_object_get(v, "id")), "d");
+	assert_non_null(json_object_get(v, "return"));
+	json_decref(v);
+	ctl_close(&c);
+}
+
+static void who_does_not_end_when_told_is_killed(void **state)
+{
+	struct ctl c;
+	pid_t pid;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("stubborn", "ready")));
+	pid = vm_pid_of(&c, 1);
+	json_decref(ctl_ok(&c, "lab-down", NULL));
+	assert_int_equal(kill(pid, 0), -1);
+	ctl_close(&c);
+}
+
+static void a_client_that_leaves_during_lab_up_stops_nothing(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c, other;
+	json_t *req = json_pack("{s:s, s:o}", "execute", "lab-up", "arguments",
+				up_args("run", "ready"));
+	char *text = json_dumps(req, JSON_COMPACT);
+
+	ctl_open(&c, d);
+	ctl_open(&other, d);
+	ctl_send(&c, text);
+	ctl_send(&c, "\n");
+	ctl_close(&c);
+	free(text);
+	json_decref(req);
+	/* The request may not have been read yet. */
+	for (;;) {
+		json_t *v = ctl_call(&other, "vm-wait",
+				     json_pack("{s:s, s:s}", "vm", "b", "state", "ready"));
+		bool up = json_object_get(v, "return") != NULL;
+
+		json_decref(v);
+		if (up)
+			break;
+	}
+	ctl_close(&other);
+}
+
+static void signals_take_the_lab_down(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c;
+	pid_t pid;
+
+	ctl_open(&c, d);
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	pid = vm_pid_of(&c, 0);
+	kill(d->pid, SIGINT);
+	assert_int_equal(hvlabd_wait(d), 0);
+	assert_int_equal(kill(pid, 0), -1);
+	ctl_close(&c);
+}
+
+static void a_killed_daemon_takes_its_guests_along(void **state)
+{
+	struct hvlabd *d = *state;
+	struct ctl c;
+	pid_t pid;
+
+	ctl_open(&c, d);
+	json_decref(ctl_ok(&c, "lab-up", up_args("stubborn", "ready")));
+	pid = vm_pid_of(&c, 0);
+	kill(d->pid, SIGKILL);
+	assert_int_equal(hvlabd_wait(d), -SIGKILL);
+	assert_true(wait_until(kill(pid, 0) < 0, WAIT_MS));
+	ctl_close(&c);
+	hvlabd_start(d);
+	assert_string_equal(d->ready, "ready\n");
+}
+
+static void a_capture_goes_to_the_descriptor_that_came_along(void **state)
+{
+	const char *text = "{\"execute\":\"capture-start\",\"arguments\":{\"vnic\":\"a/eth0\"}}\n";
+	struct iovec iov = {.iov_base = (void *)text, .iov_len = strlen(text)};
+	unsigned char head[4];
+	struct ctl c;
+	json_t *v;
+	int p[2];
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	assert_int_equal(pipe(p), 0);
+	assert_true(fd_send(c.fd, &iov, 1, &p[1], 1, 0) > 0);
+	v = ctl_next(&c);
+	assert_non_null(json_object_get(v, "return"));
+	json_decref(v);
+	assert_true(fd_send(c.fd, &iov, 1, &p[1], 1, 0) > 0);
+	v = ctl_next(&c);
+	assert_string_equal(json_string_value(json_object_get(json_object_get(v, "error"), "class")),
+			    "Busy");
+	json_decref(v);
+	close(p[1]);
+	/* Section header block of pcapng. */
+	assert_int_equal(read(p[0], head, sizeof(head)), 4);
+	assert_memory_equal(head, "\x0a\x0d\x0d\x0a", 4);
+	json_decref(ctl_ok(&c, "capture-stop", json_pack("{s:s}", "vnic", "a/eth0")));
+	while (read(p[0], head, sizeof(head)) > 0)
+		;
+	close(p[0]); /* the daemon has closed its end, or the read above would wait */
+	ctl_close(&c);
+}
+
+#define T(f) cmocka_unit_test_setup_teardown(f, hvlabd_setup, hvlabd_teardown)
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		T(up_exec_down),
+		T(what_cannot_be_found_is_named),
+		T(a_wrong_lab_file_starts_nothing),
+		T(a_missing_part_starts_nothing),
+		T(a_failed_start_is_explained_and_undone),
+		T(a_lab_that_is_not_ready_can_be_kept_for_a_look),
+		T(a_vm_that_dies_takes_only_its_own_requests_along),
+		T(kill_and_start_again),
+		T(a_program_that_does_not_end_times_out_or_is_cancelled),
+		T(who_does_not_end_when_told_is_killed),
+		T(a_client_that_leaves_during_lab_up_stops_nothing),
+		T(signals_take_the_lab_down),
+		T(a_killed_daemon_takes_its_guests_along),
+		T(a_capture_goes_to_the_descriptor_that_came_along),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
