@@ -160,7 +160,7 @@ const struct cli_command cmd_console = {
 	.name = "console",
 	.args = "VM [--log]",
 	.summary = "Open a guest's serial console; leave it with Ctrl-]",
-	.help = "The guest's image logs in by itself. One terminal at a time can be attached.\n"
+	.help = "Enter starts a shell. One terminal at a time can be attached.\n"
 		"Everything that was printed before is in the log.\n\n"
 		"Options:\n"
 		"  -l, --log    print what the console showed since the VM started, raw\n\n"

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# Completion of hvlab for bash: commands, their options (from their help), files, VMs and NICs of
+# the lab that is up.
+
+_hvlab_names()		# vm or nic: names from the daemon, one a line; nothing when none runs
+{
+	hvlab status --json 2>/dev/null |
+		if [ "$1" = vm ]; then
+			sed -n '/^  "vms": /,/^  ]/s/^      "name": "\([A-Za-z0-9_-]*\)",*$/\1/p'
+		else
+			sed -n 's/^          "id": "\([A-Za-z0-9_/-]*\)",*$/\1/p'
+		fi
+}
+
+_hvlab()
+{
+	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
+	local commands="up down check status exec console log stats capture events link reset raw
+		version help"
+
+	COMPREPLY=()
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case ${COMP_WORDS[i]} in
+		--runtime-dir)
+			((i++))
+			;;
+		-*)
+			;;
+		*)
+			cmd=${COMP_WORDS[i]}
+			break
+			;;
+		esac
+	done
+	if [ -z "$cmd" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$commands --runtime-dir --verbose --help" -- "$cur")
+		[ -n "$cur" ] || mapfile -t COMPREPLY < <(compgen -W "$commands")
+		return
+	fi
+	if [[ $cur == -* ]]; then
+		mapfile -t COMPREPLY < <(compgen -W "$(hvlab help "$cmd" 2>/dev/null |
+			grep -o -- '--[a-z-]*' | sort -u) --help" -- "$cur")
+		return
+	fi
+	case $cmd in
+	up | check)
+		mapfile -t COMPREPLY < <(compgen -f -- "$cur")
+		;;
+	help)
+		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
+		;;
+	capture | stats)
+		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic)" -- "$cur")
+		;;
+	link)
+		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic) up down" -- "$cur")
+		;;
+	exec | console | log | reset)
+		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names vm)" -- "$cur")
+		;;
+	esac
+}
+complete -o filenames -F _hvlab hvlab

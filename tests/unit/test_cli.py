@@ -1,0 +1,1079 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""Claims about the command line: help, exit statuses, messages, and each command's behaviour.
+
+The daemon is tests/unit/cli/fake.py. HVLAB_BIN names the hvlab under test.
+"""
+
+import json
+import os
+import pty
+import re
+import shutil
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import unittest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+sys.path.insert(0, os.path.join(HERE, "cli"))
+sys.dont_write_bytecode = True
+
+from fake import Fake, Refuse, Then, b64, event, status  # noqa: E402
+
+HVLAB = os.environ["HVLAB_BIN"]
+WAIT = 60  # seconds for anything that must happen; sanitizers and a busy machine are slow
+
+
+def wait_for(what, condition):
+    """Until condition() is true; its value."""
+    end = time.monotonic() + WAIT
+    while time.monotonic() < end:
+        value = condition()
+        if value:
+            return value
+        time.sleep(0.02)
+    raise AssertionError(f"waited {WAIT} s for {what}")
+
+
+def read_exactly(stream, size):
+    """So many bytes, without a look at what is behind them."""
+    data = b""
+    while len(data) < size:
+        chunk = os.read(stream.fileno(), size - len(data))
+        if not chunk:
+            break
+        data += chunk
+    return data
+
+
+def alive(pid):
+    """Is there such a process, other than a zombie?"""
+    try:
+        with open(f"/proc/{pid}/stat", encoding="ascii") as src:
+            return src.read().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+class CliTest(unittest.TestCase):
+    """A runtime directory of its own, perhaps with a fake daemon in it."""
+
+    def setUp(self):
+        # Short: a Unix socket's path has 107 bytes.
+        self.dir = tempfile.mkdtemp(prefix="hvl", dir="/tmp")
+        self.addCleanup(shutil.rmtree, self.dir)
+        self.env = {k: v for k, v in os.environ.items()
+                    if not k.startswith(("HVLAB_", "XDG_", "FAKE_"))}
+        self.env["HVLAB_RUNTIME_DIR"] = self.dir + "/run"
+
+    def hvlab(self, *args, stdin=None, env=None):
+        """Run to the end; stdout and stderr as text."""
+        done = subprocess.run([HVLAB, *args], capture_output=True, check=False, timeout=WAIT,
+                              env=dict(self.env, **(env or {})),
+                              input=stdin if stdin is not None else b"")
+        done.out = done.stdout.decode(errors="replace")
+        done.err = done.stderr.decode(errors="replace")
+        return done
+
+    def start(self, *args, env=None, **more):
+        """Start it; it is killed at the end of the test if need be."""
+        more.setdefault("stdout", subprocess.PIPE)
+        child = subprocess.Popen([HVLAB, *args], stderr=subprocess.PIPE, stdin=subprocess.DEVNULL,
+                                 env=dict(self.env, **(env or {})), **more)
+        self.addCleanup(self.stop, child)
+        return child
+
+    @staticmethod
+    def stop(child):
+        if child.poll() is None:
+            child.kill()
+        child.wait()
+        for stream in (child.stdout, child.stderr):
+            if stream:
+                stream.close()
+
+    def fake(self, handlers=None, **more):
+        daemon = Fake(self.dir + "/run", handlers, **more)
+        self.addCleanup(daemon.close)
+        return daemon
+
+    def write(self, name, text, mode=0o644):
+        path = os.path.join(self.dir, name)
+        with open(path, "w", encoding="utf-8") as out:
+            out.write(text)
+        os.chmod(path, mode)
+        return path
+
+    def check(self, done, code, out=None, err=None):
+        """Exit status, and words that must be there."""
+        told = f"\nstatus {done.returncode}\nstdout: {done.out}\nstderr: {done.err}"
+        self.assertEqual(done.returncode, code, told)
+        if out is not None:
+            self.assertIn(out, done.out, told)
+        if err is not None:
+            self.assertIn(err, done.err, told)
+
+
+def commands():
+    """Names in the overview."""
+    done = subprocess.run([HVLAB, "help"], capture_output=True, text=True, check=True)
+    text = done.stdout.split("Commands:\n")[1].split("\n\n")[0]
+    return [line.split()[0] for line in text.splitlines()]
+
+
+class HelpTest(CliTest):
+    """Everything explains itself."""
+
+    def test_the_commands_are_these(self):
+        self.assertEqual(set(commands()), {
+            "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
+            "events", "link", "reset", "raw", "version", "help"})
+
+    def test_every_command_has_help_with_an_example(self):
+        for name in commands():
+            with self.subTest(name):
+                one, two = self.hvlab("help", name), self.hvlab(name, "--help")
+                self.check(one, 0, out=f"usage: hvlab {name}")
+                self.assertEqual(one.err, "")
+                self.assertEqual(one.out, two.out)
+                self.assertEqual(two.returncode, 0)
+                self.assertIn("Example", one.out)
+                self.assertIn(f"  hvlab {name}", one.out.replace("| hvlab", "  hvlab"))
+                for line in one.out.splitlines():
+                    self.assertLess(len(line), 100, line)
+
+    def test_help_names_every_option_that_is_taken(self):
+        for name in commands():
+            text = self.hvlab("help", name).out
+            usage = text.split("\n\n")[0]
+            with self.subTest(name):
+                for option in re.findall(r"--[a-z-]+", usage):
+                    self.assertIn(option, text[len(usage):], option)
+
+    def test_overview(self):
+        self.check(self.hvlab("--help"), 0, out="Commands:")
+        self.check(self.hvlab("-h"), 0, out="Exit status:")
+        self.check(self.hvlab(), 2, out="Commands:")
+
+    def complete(self, *words):
+        """What bash offers for the last word."""
+        path = os.path.join(ROOT, "host", "completion", "hvlab.bash")
+        line = " ".join(f"'{w}'" for w in ("hvlab", *words))
+        script = (f". {path}; COMP_WORDS=({line}); COMP_CWORD={len(words)}; _hvlab; "
+                  "printf '%s\\n' \"${COMPREPLY[@]}\"")
+        env = dict(self.env, PATH=os.path.dirname(HVLAB) + ":" + os.environ["PATH"])
+        return set(subprocess.run(["bash", "-c", script], capture_output=True, text=True,
+                                  check=True, env=env).stdout.split())
+
+    def test_completion_knows_every_command(self):
+        self.assertEqual(self.complete(""), set(commands()))
+        self.assertEqual(self.complete("stat"), {"status", "stats"})
+
+    def test_completion_knows_the_options(self):
+        for name in commands():
+            usage = self.hvlab("help", name).out.split("\n\n")[0]
+            with self.subTest(name):
+                self.assertLessEqual(set(re.findall(r"--[a-z-]+", usage)),
+                                     self.complete(name, "--"))
+
+    def test_completion_knows_the_lab(self):
+        self.assertEqual(self.complete("exec", ""), set())
+        self.fake({"query-status": lambda a, f, c: status()})
+        self.assertEqual(self.complete("exec", ""), {"a", "b"})
+        self.assertEqual(self.complete("capture", "a"), {"a/eth0"})
+
+    def test_man_page_has_every_command_and_option(self):
+        with open(os.path.join(ROOT, "docs", "man", "hvlab.1.scd"), encoding="utf-8") as src:
+            page = src.read().replace("\\", "")
+        for name in commands():
+            text = self.hvlab("help", name).out
+            with self.subTest(name):
+                self.assertRegex(page, rf"(?m)^\*hvlab {name}\*")
+                for option in set(re.findall(r"--[a-z-]+", text.split("\n\n")[0])):
+                    self.assertIn(f"*{option}*", page)
+
+
+class UsageTest(CliTest):
+    """Wrong usage: status 2, what is wrong, where to read on."""
+
+    CASES = [
+        (["statuss"], 'unknown command "statuss"; did you mean "status"?'),
+        (["qqqqqq"], 'unknown command "qqqqqq"'),
+        (["help", "pu"], "unknown command"),
+        (["--jsno", "status"], "unknown option --jsno"),
+        (["-z"], "unknown option -z"),
+        (["--runtime-dir"], "--runtime-dir needs a value"),
+        (["status", "--jsn0"], "unknown option --jsn0; did you mean --json?"),
+        (["status", "--json=yes"], "--json takes no value"),
+        (["status", "extra"], "1 argument too many"),
+        (["up"], "FILE missing"),
+        (["up", "a", "b"], "1 argument too many"),
+        (["up", "a", "--timeout", "soon"], '"soon" is not a number of seconds'),
+        (["up", "a", "--timeout", "-1"], "is not a number of seconds"),
+        (["up", "a", "--timeout", "nan"], "is not a number of seconds"),
+        (["up", "a", "--accel", "fast"], '"fast" is none of auto, kvm, tcg'),
+        (["up", "a", "--msix", "x"], '"x" is none of auto, native, masquerade'),
+        (["check"], "FILE missing"),
+        (["down", "--timeout", "3"], "--timeout goes with --graceful"),
+        (["exec"], "VM missing"),
+        (["exec", "a"], "the command to run in a is missing"),
+        (["exec", "a", "--"], "the command to run in a is missing"),
+        (["exec", "a", "--env", "X", "--", "true"], '"X" is not NAME=VALUE'),
+        (["exec", "a", "--env", "=x", "--", "true"], '"=x" is not NAME=VALUE'),
+        (["exec", "a", "--timeout", "0", "--", "true"], "is not a number of seconds"),
+        (["exec", "a", "--tmeout", "1", "--", "true"], "did you mean --timeout?"),
+        (["console"], "VM missing"),
+        (["log", "a", "-n", "0"], '"0" is not a number from 1 to 10000'),
+        (["log", "a", "-n", "5x"], '"5x" is not a number'),
+        (["log", "--qemu"], "--qemu needs a VM"),
+        (["log", "-f", "--json"], "--follow prints text"),
+        (["log", "a", "b"], "too many"),
+        (["stats", "a", "b"], "too many"),
+        (["capture"], "TARGET missing"),
+        (["capture", "a", "--snaplen", "0"], "is not a number from 1 to 262144"),
+        (["capture", "a", "--count", "none"], "is not a number"),
+        (["capture", "a", "--duration", "0"], "is not a number of seconds"),
+        (["capture", "a", "-w"], "-w needs a value"),
+        (["events", "-n", "0"], "is not a number"),
+        (["link", "a"], "missing"),
+        (["link", "a", "sideways"], '"sideways" is neither up nor down'),
+        (["reset"], "VM missing"),
+        (["raw"], "JSON missing"),
+        (["raw", "{"], "not valid JSON"),
+        (["raw", '{"x": 1}'], 'has no "execute"'),
+        (["raw", "stats", "{nope"], "the arguments are not valid JSON"),
+        (["version", "x"], "too many"),
+    ]
+
+    def test_wrong_usage(self):
+        for args, words in self.CASES:
+            with self.subTest(" ".join(args)):
+                done = self.hvlab(*args)
+                self.check(done, 2, err=words)
+                self.assertEqual(done.out, "")
+                self.assertIn("See: hvlab help", done.err)
+
+
+class NoDaemonTest(CliTest):
+    """No lab is up, or something else is where the daemon should be."""
+
+    COMMANDS = [["status"], ["exec", "a", "true"], ["console", "a"], ["log"], ["log", "a"],
+                ["stats"], ["capture", "a/eth0"], ["events"], ["link", "a", "up"], ["reset", "a"],
+                ["raw", "query-status"]]
+
+    def test_every_command_names_hvlab_up(self):
+        for args in self.COMMANDS:
+            with self.subTest(args[0]):
+                done = self.hvlab(*args)
+                self.check(done, 255 if args[0] == "exec" else 1, err="no lab is up")
+                self.assertIn("hvlab up FILE", done.err)
+                self.assertIn(self.dir + "/run/control.sock", done.err)
+                self.assertEqual(done.out, "")
+
+    def test_a_socket_that_nobody_serves(self):
+        os.mkdir(self.dir + "/run")
+        sock = socket.socket(socket.AF_UNIX)
+        sock.bind(self.dir + "/run/control.sock")
+        sock.close()
+        self.check(self.hvlab("status"), 1, err="no lab is up")
+
+    def test_down_of_nothing_is_no_error(self):
+        self.check(self.hvlab("down"), 0, out="no lab is up")
+        self.assertEqual(json.loads(self.hvlab("down", "--json").out),
+                         {"was_up": False, "vms": 0})
+
+    def test_version_needs_no_daemon(self):
+        self.check(self.hvlab("version"), 0, out="hvlab 0.")
+        self.assertEqual(list(json.loads(self.hvlab("version", "--json").out)), ["hvlab"])
+
+    def test_runtime_dir_is_taken_from_option_and_environment(self):
+        self.check(self.hvlab("--runtime-dir", "/nowhere/x", "status"), 1, err="/nowhere/x/control")
+        self.check(self.hvlab("status", "--runtime-dir=/nowhere/y"), 1, err="/nowhere/y/control")
+        self.check(self.hvlab("status", env={"HVLAB_RUNTIME_DIR": "/nowhere/z"}), 1,
+                   err="/nowhere/z/control")
+
+    def test_bad_runtime_dir(self):
+        self.check(self.hvlab("--runtime-dir", "relative", "status"), 1, err="absolute path")
+        self.check(self.hvlab("--runtime-dir", "/" + "x" * 60, "status"), 1, err="bytes, so its sockets")
+
+    def test_not_a_daemon_of_ours(self):
+        greetings = {"nonsense": "SSH-2.0\n", "a number": "17\n",
+                     "another protocol": '{"hvlab": {"version": "9", "protocol": 2}}\n',
+                     "silence after another's greeting": '{"QMP": {}}\n'}
+        for what, text in greetings.items():
+            with self.subTest(what):
+                daemon = Fake(self.dir + "/run", greeting=text)
+                done = self.hvlab("status")
+                daemon.close()
+                self.check(done, 1, err="hvlab: remedy: ")
+                self.assertNotIn("no lab is up", done.err)
+
+    def test_daemon_that_hangs_up(self):
+        def hang_up(_args, _fds, conn):
+            conn.shutdown(socket.SHUT_RDWR)
+        self.fake({"query-status": hang_up})
+        self.check(self.hvlab("status"), 1, err="closed the connection")
+
+    def test_daemon_that_answers_nonsense(self):
+        self.fake({"query-status": lambda a, f, conn: conn.sendall(b"nonsense\n")})
+        self.check(self.hvlab("status"), 1, err="talking to the daemon")
+
+
+class CheckTest(CliTest):
+    """hvlab check; every single mistake is in test_lab.c."""
+
+    def test_examples_are_valid(self):
+        folder = os.path.join(ROOT, "examples")
+        files = [f for f in sorted(os.listdir(folder)) if f.endswith(".yaml")]
+        self.assertIn("pair.yaml", files)
+        for name in files:
+            with self.subTest(name):
+                self.check(self.hvlab("check", os.path.join(folder, name)), 0, out="is valid")
+
+    def test_pair_is_two_guests_on_blue(self):
+        done = self.hvlab("check", os.path.join(ROOT, "examples", "pair.yaml"), "--json")
+        lab = json.loads(done.out)["lab"]
+        self.assertEqual([vm["name"] for vm in lab["vms"]], ["a", "b"])
+        self.assertEqual({n["network"] for vm in lab["vms"] for n in vm["nics"]}, {"blue"})
+
+    def test_minimal_has_three_lines(self):
+        with open(os.path.join(ROOT, "examples", "minimal.yaml"), encoding="utf-8") as src:
+            self.assertEqual(len(src.readlines()), 3)
+
+    def test_mistakes_are_reported_together(self):
+        path = self.write("x.yaml", "vms:\n  - name: a\n    cpu: 2\n  - name: a\n    cpus: 0\n")
+        done = self.hvlab("check", path)
+        self.check(done, 1, err=f'{path}:3: vms[0].cpu: unknown key "cpu"; '
+                                'did you mean "cpus"?\n')
+        self.assertIn(f'{path}:4: vms[1].name: the VM name "a" is taken (line 2); ', done.err)
+        self.assertIn(f"{path}:5: vms[1].cpus: 0 CPUs is out of range; ", done.err)
+        self.assertIn("3 mistakes; nothing was started", done.err)
+        self.assertEqual(done.out, "")
+
+    def test_json_of_mistakes(self):
+        path = self.write("x.yaml", "vms:\n  - name: a\n    kernel: 5.4\n")
+        done = self.hvlab("check", path, "--json")
+        self.check(done, 1)
+        result = json.loads(done.out)
+        self.assertFalse(result["valid"])
+        self.assertIsNone(result["lab"])
+        self.assertEqual(result["errors"][0]["line"], 3)
+        self.assertEqual(result["errors"][0]["key"], "vms[0].kernel")
+        self.assertTrue(result["errors"][0]["reason"] and result["errors"][0]["remedy"])
+
+    def test_missing_file(self):
+        self.check(self.hvlab("check", "/nowhere.yaml"), 1, err="/nowhere.yaml: cannot read")
+
+    def test_kernels_are_those_of_scripts_parts(self):
+        done = subprocess.run([sys.executable, os.path.join(ROOT, "scripts", "parts"), "kernel",
+                               "--help"], capture_output=True, text=True, check=True)
+        known = set(re.search(r"KERNEL\s+([\d., ]+)", done.stdout)[1].replace(",", " ").split())
+        path = self.write("x.yaml", "vms: [{name: a, kernel: none}]\n")
+        remedy = json.loads(self.hvlab("check", path, "--json").out)["errors"][0]["remedy"]
+        self.assertEqual(set(re.findall(r"\d+\.\d+", remedy)), known)
+        for name in known:
+            path = self.write("y.yaml", f"vms: [{{name: a, kernel: {name}}}]\n")
+            self.check(self.hvlab("check", path), 0)
+
+
+class StatusTest(CliTest):
+    """status and the way results are printed."""
+
+    def test_text(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        done = self.hvlab("status")
+        self.check(done, 0, out="no KVM: no /dev/kvm here")
+        self.assertEqual(done.err, "")
+        self.assertRegex(done.out, r"(?m)^a +ready +6\.12\.43 +2 +512 MiB +89\.0 s")
+        self.assertRegex(done.out, r"(?m)^a/eth0 +blue +00:15:5d:00:00:01 +driven +up +2 +1500 +"
+                                   r"10\.0\.0\.4/24 fd00::4/64$")
+        self.assertRegex(done.out, r"(?m)^blue +10\.0\.0\.0/24 +- +1500")
+        self.assertNotIn("\033", done.out)
+        # Columns stand under their headings.
+        lines = done.out.splitlines()
+        head = next(l for l in lines if l.startswith("VM "))
+        row = lines[lines.index(head) + 1]
+        self.assertEqual(head.index("STATE"), row.index("ready"))
+
+    def test_json_is_what_the_daemon_said(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        self.assertEqual(json.loads(self.hvlab("status", "--json").out), status())
+
+    def test_no_lab(self):
+        self.fake({"query-status": lambda a, f, c: status(lab=None)})
+        self.check(self.hvlab("status"), 0, out="no lab is up")
+
+    def test_reason_of_a_dead_vm(self):
+        state = status(state="panicked")
+        state["vms"][0]["reason"] = "the kernel panicked\x1b[31m"
+        self.fake({"query-status": lambda a, f, c: state})
+        self.check(self.hvlab("status"), 0, out="a: the kernel panicked?[31m")
+
+    def test_colour_on_a_terminal_only(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        main, side = pty.openpty()
+        child = self.start("status", stdout=side, env={"TERM": "xterm"})
+        os.close(side)
+        child.wait(WAIT)
+        out = os.read(main, 65536)
+        os.close(main)
+        self.assertIn(b"\033[1m", out)
+
+    def test_output_that_cannot_be_written(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        with open("/dev/full", "wb") as full:
+            child = self.start("status", stdout=full)
+            self.assertEqual(child.wait(WAIT), 1)
+        self.assertIn(b"cannot write the output: No space left", child.stderr.read())
+
+    def test_reader_that_went_away(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        read, write = os.pipe()
+        os.close(read)
+        child = self.start("status", stdout=write)
+        os.close(write)
+        self.assertEqual(child.wait(WAIT), -signal.SIGPIPE)
+        self.assertEqual(child.stderr.read(), b"")
+
+
+class ExecTest(CliTest):
+    """exec passes everything through."""
+
+    def run_exec(self, answer, *args, stdin=b""):
+        def handler(arguments, _fds, _conn):
+            if isinstance(answer, Refuse):
+                raise answer
+            return answer(arguments) if callable(answer) else answer
+        self.daemon = self.fake({"vm-exec": handler})
+        return self.hvlab("exec", *args, stdin=stdin)
+
+    def test_outputs_and_status(self):
+        data = bytes(range(256)) * 300
+        done = self.run_exec({"exitcode": 7, "stdout": b64(data), "stderr": b64(b"oh\n")}, "a",
+                             "prog", "-x", "--json", "y")
+        self.assertEqual((done.returncode, done.stdout, done.stderr), (7, data, b"oh\n"))
+        self.assertEqual(self.daemon.seen("vm-exec"),
+                         [{"vm": "a", "argv": ["prog", "-x", "--json", "y"]}])
+
+    def test_statuses(self):
+        for code in (0, 1, 2, 127, 254, 255):
+            with self.subTest(code):
+                daemon = Fake(self.dir + "/run",
+                              {"vm-exec": lambda a, f, c, code=code: {"exitcode": code}})
+                done = self.hvlab("exec", "a", "true")
+                daemon.close()
+                self.check(done, code)
+                self.assertEqual(done.err, "")
+
+    def test_signal(self):
+        self.check(self.run_exec({"signal": 9}, "a", "true"), 137)
+
+    def test_options_before_and_after_the_vm(self):
+        self.run_exec({"exitcode": 0}, "--env", "A=1", "a", "-e", "B=2 3", "--timeout", "1.5",
+                      "--", "env", "-i")
+        self.assertEqual(self.daemon.seen("vm-exec"), [
+            {"vm": "a", "argv": ["env", "-i"], "env": ["A=1", "B=2 3"], "timeout_ms": 1500}])
+
+    def test_stdin_is_sent(self):
+        data = os.urandom(100000)
+        self.run_exec(lambda args: {"exitcode": 0, "stdout": args["stdin"]}, "a", "cat",
+                      stdin=data)
+        self.assertEqual(self.daemon.seen("vm-exec")[0]["stdin"], b64(data))
+
+    def test_stdin_is_left_alone(self):
+        self.run_exec({"exitcode": 0}, "-n", "a", "cat", stdin=b"x")
+        self.assertNotIn("stdin", self.daemon.seen("vm-exec")[0])
+
+    def test_terminal_is_not_read(self):
+        daemon = self.fake({"vm-exec": lambda a, f, c: {"exitcode": 0}})
+        main, side = pty.openpty()
+        child = subprocess.run([HVLAB, "exec", "a", "true"], stdin=side, env=self.env,
+                               timeout=WAIT, check=False)
+        os.close(main)
+        os.close(side)
+        self.assertEqual(child.returncode, 0)
+        self.assertNotIn("stdin", daemon.seen("vm-exec")[0])
+
+    def test_stdin_too_large(self):
+        done = self.run_exec({"exitcode": 0}, "a", "cat", stdin=bytes((8 << 20) + 1))
+        self.check(done, 255, err="larger than the 8 MiB")
+        self.assertEqual(self.daemon.seen("vm-exec"), [])
+
+    def test_dead_guest(self):
+        done = self.run_exec(Refuse("GuestDead", "VM a panicked", hint="start it again",
+                                    console=["Kernel panic\x07", "last"]), "a", "true")
+        self.check(done, 255, err="hvlab: VM a panicked\nhvlab: remedy: start it again\n")
+        self.assertIn("    Kernel panic?\n    last\n", done.err)
+
+    def test_everything_else_that_goes_wrong_is_255(self):
+        for cls in ("NotFound", "AgentUnavailable", "Timeout", "GenericError", "InvalidState"):
+            with self.subTest(cls):
+                def refuse(_a, _f, _c, name=cls):
+                    raise Refuse(name, f"{name} it is")
+                daemon = Fake(self.dir + "/run", {"vm-exec": refuse})
+                done = self.hvlab("exec", "a", "true")
+                daemon.close()
+                self.check(done, 255, err=f"hvlab: {cls} it is")
+
+    def test_cut_output_is_told(self):
+        done = self.run_exec({"exitcode": 0, "stdout": b64(b"x"), "stdout_truncated": True}, "a",
+                             "yes")
+        self.check(done, 0, out="x", err="cut the program's stdout")
+
+    def test_damaged_answers(self):
+        self.check(self.run_exec({"exitcode": 0, "stdout": "%%%"}, "a", "true"), 255,
+                   err="damaged")
+
+    def test_answer_without_status(self):
+        self.check(self.run_exec({}, "a", "true"), 255, err="no exit status")
+
+    def test_not_utf8(self):
+        done = subprocess.run([HVLAB, "exec", "a", b"\xff"], env=self.env, timeout=WAIT,
+                              capture_output=True, check=False)
+        self.assertEqual(done.returncode, 2)
+        self.assertIn(b"not UTF-8", done.stderr)
+
+
+class ConsoleAndLogTest(CliTest):
+    """console and log."""
+
+    def test_log_of_a_vm(self):
+        daemon = self.fake({"vm-log": lambda a, f, c: {"path": "/l", "lines": ["one", "t\x1bwo"]}})
+        self.check(self.hvlab("log", "a", "-n", "2"), 0, out="one\nt?wo\n")
+        self.check(self.hvlab("log", "a", "--qemu"), 0)
+        self.assertEqual(daemon.seen("vm-log"), [
+            {"vm": "a", "lines": 2, "source": "console"},
+            {"vm": "a", "lines": 50, "source": "qemu"}])
+        self.assertEqual(json.loads(self.hvlab("log", "a", "--json").out)["lines"][0], "one")
+
+    def test_log_of_the_daemon(self):
+        path = self.write("d.log", "".join(f"line {i}\n" for i in range(100)))
+        self.fake({"query-status": lambda a, f, c: dict(status(), log=path)})
+        self.check(self.hvlab("log", "-n", "3"), 0, out="line 97\nline 98\nline 99\n")
+        self.assertNotIn("line 96", self.hvlab("log", "-n", "3").out)
+
+    def test_log_of_a_daemon_without_file(self):
+        self.fake({"query-status": lambda a, f, c: dict(status(), log=None)})
+        self.check(self.hvlab("log"), 1, err="standard error")
+
+    def test_follow(self):
+        path = self.write("c.log", "first\n")
+        daemon = self.fake({"vm-log": lambda a, f, c: {"path": path, "lines": ["first"]}})
+        child = self.start("log", "a", "-f")
+        self.assertEqual(child.stdout.readline(), b"first\n")
+        for text in ("second\n", "third\x1b\r\n"):
+            with open(path, "a", encoding="utf-8") as out:
+                out.write(text)
+            self.assertEqual(child.stdout.readline(),
+                             text.replace("\x1b", "?").replace("\r", "").encode())
+        daemon.close()  # the lab went down: nothing more will come
+        self.assertEqual(child.wait(WAIT), 0)
+
+    def test_follow_ends_by_ctrl_c(self):
+        path = self.write("c.log", "first\n")
+        self.fake({"vm-log": lambda a, f, c: {"path": path, "lines": ["first"]}})
+        child = self.start("log", "a", "-f")
+        child.stdout.readline()
+        with open(path, "a", encoding="utf-8") as out:
+            out.write("x\n")
+        child.stdout.readline()  # now it follows
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(WAIT), 0)
+
+    def test_console_log(self):
+        path = self.write("c.log", "raw \x1b[1m\n")
+        self.fake({"vm-console": lambda a, f, c: {"log": path, "socket": "/x"}})
+        self.check(self.hvlab("console", "a", "--log"), 0, out="raw \x1b[1m\n")
+
+    def console(self, stdin):
+        """A console's other end, and hvlab attached to it."""
+        path = self.dir + "/c"
+        listener = socket.socket(socket.AF_UNIX)
+        self.addCleanup(listener.close)
+        listener.bind(path)
+        listener.listen(1)
+        self.fake({"vm-console": lambda a, f, c: {"log": "/x", "socket": path}})
+        child = subprocess.Popen([HVLAB, "console", "a"], stdin=stdin, stdout=subprocess.PIPE,
+                                 stderr=subprocess.PIPE, env=self.env)
+        self.addCleanup(self.stop, child)
+        conn, _ = listener.accept()
+        self.addCleanup(conn.close)
+        conn.settimeout(WAIT)
+        return child, conn
+
+    def test_console_relays_and_leaves_by_the_escape(self):
+        main, side = pty.openpty()
+        child, conn = self.console(side)
+        conn.sendall(b"login: ")
+        self.assertEqual(os.read(child.stdout.fileno(), 100), b"login: ")
+        os.write(main, b"root\r\x03")
+        got = b""
+        while len(got) < 6:
+            got += conn.recv(100)
+        self.assertEqual(got, b"root\r\x03")  # raw: Ctrl-C goes to the guest
+        os.write(main, b"x\x1dy")
+        self.assertEqual(conn.recv(100), b"x")
+        self.assertEqual(child.wait(WAIT), 0)
+        self.assertIn(b"Ctrl-]", child.stderr.read())
+        os.close(main)
+        os.close(side)
+
+    def test_console_ends_with_the_guest(self):
+        read, write = os.pipe()
+        child, conn = self.console(read)
+        conn.sendall(b"bye")
+        conn.shutdown(socket.SHUT_RDWR)
+        self.assertEqual(child.wait(WAIT), 0)
+        self.assertEqual(child.stdout.read(), b"bye")
+        os.close(read)
+        os.close(write)
+
+    def test_console_is_gone(self):
+        self.fake({"vm-console": lambda a, f, c: {"log": "/x", "socket": "/nowhere/s"}})
+        self.check(self.hvlab("console", "a"), 1, err="cannot reach the console")
+
+
+def block(kind, body):
+    """A pcapng block."""
+    size = 12 + len(body)
+    return struct.pack("=II", kind, size) + body + struct.pack("=I", size)
+
+
+SHB = block(0x0a0d0d0a, struct.pack("=IHHq", 0x1a2b3c4d, 1, 0, -1))
+EPB = block(6, struct.pack("=IIIII", 0, 0, 0, 4, 4) + b"abcd")
+ISB = block(5, struct.pack("=III", 0, 0, 0))
+
+
+class CaptureTest(CliTest):
+    """capture, with a daemon that writes whatever the test wants."""
+
+    def capturing(self, first, later=b"", at_stop=ISB):
+        """Daemon that writes first, then later (bit by bit), and at_stop when stopped."""
+        def start(_args, fds, _conn):
+            self.out = fds[0]
+            os.write(self.out, first)
+            if later:
+                for i in range(0, len(later), 7):
+                    os.write(self.out, later[i:i + 7])
+
+        def stop(_args, _fds, _conn):
+            try:
+                os.write(self.out, at_stop)
+            except OSError:
+                pass
+            os.close(self.out)
+            return {}
+        return self.fake({"capture-start": lambda a, f, c: start(a, f, c) or {},
+                          "capture-stop": stop,
+                          "query-status": lambda a, f, c: status()})
+
+    def test_count_ends_it_at_a_block(self):
+        daemon = self.capturing(SHB, EPB * 5)
+        path = self.dir + "/x.pcapng"
+        done = self.hvlab("capture", "a/eth0", "-w", path, "--count", "3", "--snaplen", "96")
+        self.check(done, 0, err="3 packets captured: enough packets")
+        with open(path, "rb") as src:
+            self.assertEqual(src.read(), SHB + EPB * 3 + ISB)
+        self.assertEqual(daemon.seen("capture-start"), [{"vnic": "a/eth0", "snaplen": 96}])
+        self.assertEqual(daemon.seen("capture-stop"), [{"vnic": "a/eth0"}])
+
+    def test_duration(self):
+        self.capturing(SHB + EPB)
+        done = self.hvlab("capture", "a/eth0", "-w", "-", "--duration", "0.2")
+        self.check(done, 0, err="1 packet captured: the time is over")
+        self.assertEqual(done.stdout, SHB + EPB + ISB)
+
+    def test_ctrl_c(self):
+        self.capturing(SHB + EPB)
+        child = self.start("capture", "a")  # the VM's only NIC; stdout is a pipe
+        self.assertEqual(read_exactly(child.stdout, len(SHB + EPB)), SHB + EPB)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(WAIT), 0)
+        self.assertEqual(child.stdout.read(), ISB)
+
+    def test_reader_that_goes_away(self):
+        self.capturing(SHB + EPB)
+        child = self.start("capture", "a/eth0")
+        read_exactly(child.stdout, len(SHB + EPB))
+        child.stdout.close()
+        self.assertEqual(child.wait(WAIT), 0)
+        self.assertIn(b"the reader went away", child.stderr.read())
+
+    def test_end_by_itself(self):
+        self.capturing(SHB)
+        child = self.start("capture", "a/eth0")
+        read_exactly(child.stdout, len(SHB))
+        os.close(self.out)
+        self.out = os.open("/dev/null", os.O_WRONLY)
+        self.assertEqual(child.wait(WAIT), 0)
+        self.assertIn(b"the NIC or the daemon is gone", child.stderr.read())
+
+    def test_terminal_is_refused(self):
+        daemon = self.capturing(SHB)
+        for args in ([], ["-w", "-"]):
+            main, side = pty.openpty()
+            child = self.start("capture", "a/eth0", *args, stdout=side)
+            os.close(side)
+            self.assertIn(child.wait(WAIT), (1, 2))
+            self.assertIn(b"wireshark", child.stderr.read())
+            os.close(main)
+        self.assertEqual(daemon.seen("capture-start"), [])
+
+    def test_full_disk(self):
+        self.capturing(SHB + EPB)
+        self.check(self.hvlab("capture", "a/eth0", "-w", "/dev/full"), 1,
+                   err="cannot write /dev/full: No space left")
+
+    def test_file_that_cannot_be_made(self):
+        self.capturing(SHB)
+        self.check(self.hvlab("capture", "a/eth0", "-w", "/nowhere/x"), 1,
+                   err="cannot write /nowhere/x")
+
+    def test_damaged_stream(self):
+        self.capturing(SHB + struct.pack("=II", 6, 3))
+        self.check(self.hvlab("capture", "a/eth0", "-w", self.dir + "/x"), 1, err="damaged")
+
+    def test_refused(self):
+        def refuse(_args, _fds, _conn):
+            raise Refuse("Busy", "a/eth0 is being captured", hint="stop that one")
+        self.fake({"capture-start": refuse})
+        self.check(self.hvlab("capture", "a/eth0", "-w", self.dir + "/x"), 1,
+                   err="a/eth0 is being captured\nhvlab: remedy: stop that one")
+
+    def test_which_nic(self):
+        state = status()
+        state["vms"][0]["vnics"].append(dict(state["vms"][0]["vnics"][0], id="a/eth1"))
+        state["vms"][1]["vnics"] = []
+        self.fake({"query-status": lambda a, f, c: state})
+        for vm, words in (("a", "several NICs; name one of a/eth0, a/eth1"), ("b", "has no NIC"),
+                          ("c", 'there is no VM "c"')):
+            self.check(self.hvlab("capture", vm, "-w", self.dir + "/x"), 1, err=words)
+
+
+class SmallCommandsTest(CliTest):
+    """stats, events, link, reset, raw, version, down."""
+
+    STATS = {"vnics": [
+        {"id": f"{vm}/eth0", "vm": vm, "name": "eth0", "network": "blue",
+         "port": {"tx_packets": 10, "tx_bytes": 1000, "rx_packets": 20, "rx_bytes": 2000,
+                  "tx_gso": 1, "tx_waits": 0, "rx_drops": {"no-buffer": 3, "too-big": 0},
+                  "tx_drops": {"no-port": 4}},
+         "mana": {"doorbells": 5, "connected": True}, "vfio_user": {"irqs": 6},
+         "queues": [{"index": 0, "tx_packets": 1, "tx_bytes": 2, "rx_packets": 3, "rx_bytes": 4,
+                     "rx_no_buffer": 5}]} for vm in "ab"], "workers": []}
+
+    def test_stats(self):
+        daemon = self.fake({"stats": lambda a, f, c: self.STATS})
+        done = self.hvlab("stats")
+        self.check(done, 0, out="b/eth0: tx drops, no-port: 4")
+        self.assertRegex(done.out, r"(?m)^a/eth0 +10 +1000 +1 +20 +2000 +7 +5 +6$")
+        self.assertNotIn("too-big", done.out)
+        self.assertNotIn("QUEUE", done.out)
+        self.check(self.hvlab("stats", "a/eth0", "--all"), 0, out="a/eth0: rx drops, too-big: 0")
+        self.assertEqual(daemon.seen("stats")[1], {"vnic": "a/eth0"})
+        self.assertRegex(self.hvlab("stats", "b", "--queues").out,
+                         r"(?m)^b/eth0 +0 +1 +2 +3 +4 +5$")
+        self.assertNotIn("a/eth0", self.hvlab("stats", "b").out)
+        self.assertEqual(json.loads(self.hvlab("stats", "--json").out), self.STATS)
+        self.check(self.hvlab("stats", "c"), 1, err='no VM "c"')
+
+    def eventful(self, count):
+        def subscribe(_args, _fds, conn):
+            def send():
+                for i in range(count):
+                    event(conn, "VM_STATE", {"vm": "a", "state": "ready", "n": i,
+                                             "text": "two words"})
+            return Then({}, send)
+        return self.fake({"events-subscribe": subscribe})
+
+    def test_events(self):
+        daemon = self.eventful(3)
+        done = self.hvlab("events", "VM_STATE", "-n", "2")
+        self.check(done, 0, out='VM_STATE  vm=a  state=ready  n=0  text="two words"\n')
+        self.assertEqual(len(done.out.splitlines()), 2)
+        self.assertEqual(daemon.seen("events-subscribe"), [{"events": ["VM_STATE"]}])
+
+    def test_events_json(self):
+        self.eventful(3)
+        lines = self.hvlab("events", "--json", "-n", "3").out.splitlines()
+        self.assertEqual([json.loads(line)["data"]["n"] for line in lines], [0, 1, 2])
+
+    def test_events_end(self):
+        daemon = self.eventful(1)
+        self.check(self.hvlab("events", "--timeout", "0.3"), 0, out="VM_STATE")
+        child = self.start("events")
+        child.stdout.readline()
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(WAIT), 0)
+        child = self.start("events", "--follow")
+        child.stdout.readline()
+        daemon.close()
+        self.assertEqual(child.wait(WAIT), 0)
+
+    def test_events_into_a_closed_pipe(self):
+        self.eventful(20)
+        read, write = os.pipe()
+        os.close(read)
+        child = self.start("events", stdout=write)
+        os.close(write)
+        self.assertEqual(child.wait(WAIT), -signal.SIGPIPE)
+
+    def test_link_and_reset(self):
+        daemon = self.fake({"link-set": lambda a, f, c: {}, "vm-reset": lambda a, f, c: {},
+                            "query-status": lambda a, f, c: status()})
+        self.check(self.hvlab("link", "a/eth0", "down"), 0)
+        self.check(self.hvlab("link", "b", "up"), 0)
+        self.check(self.hvlab("reset", "a"), 0)
+        self.assertEqual(daemon.seen("link-set"), [{"vnic": "a/eth0", "up": False},
+                                                   {"vnic": "b/eth0", "up": True}])
+        self.assertEqual(daemon.seen("vm-reset"), [{"vm": "a"}])
+
+    def test_refusals_are_shown(self):
+        def refuse(_args, _fds, _conn):
+            raise Refuse("NotFound", "there is no VM x\n\x1b", hint="the VMs are a and b")
+        self.fake({"vm-reset": refuse, "link-set": refuse, "vm-console": refuse, "vm-log": refuse,
+                   "stats": refuse})
+        for args in (["reset", "x"], ["link", "x/e", "up"], ["console", "x"], ["log", "x"],
+                     ["stats", "x/e"]):
+            with self.subTest(args[0]):
+                self.check(self.hvlab(*args), 1, err="hvlab: there is no VM x??\n"
+                                                     "hvlab: remedy: the VMs are a and b\n")
+
+    def test_raw(self):
+        daemon = self.fake({"x-y": lambda a, f, c: {"got": a}})
+        for args, stdin in ((['{"execute": "x-y", "arguments": {"k": 1}}'], None),
+                            (["x-y", '{"k": 1}'], None),
+                            (["-"], b'{"execute": "x-y", "arguments": {"k": 1}}')):
+            with self.subTest(args[0]):
+                done = self.hvlab("raw", *args, stdin=stdin)
+                self.assertEqual(json.loads(done.out), {"got": {"k": 1}})
+                self.assertEqual(done.returncode, 0)
+        self.assertEqual(daemon.seen("x-y"), [{"k": 1}] * 3)
+        done = self.hvlab("raw", "no-such")
+        self.assertEqual((done.returncode, json.loads(done.out)["class"]), (1, "CommandNotFound"))
+
+    def test_version_of_the_daemon(self):
+        self.fake()
+        self.check(self.hvlab("version"), 0, out="hvlabd 0.1.0, protocol 1")
+
+    def test_down_of_a_daemon_that_stays(self):
+        daemon = self.fake({"query-status": lambda a, f, c: status(),
+                            "lab-down": lambda a, f, c: {"vms": 2}})
+        self.check(self.hvlab("down", "--graceful", "--timeout", "5"), 0, out="2 VMs down")
+        self.assertEqual(daemon.seen("lab-down"), [{"graceful": True, "timeout_ms": 5000}])
+
+
+class UpTest(CliTest):
+    """up, with a fake scripts/parts and the fake daemon as a program of its own."""
+
+    def setUp(self):
+        super().setUp()
+        self.lab = self.write("pair.yaml", "vms:\n  - name: a\n  - {name: b, kernel: 6.1}\n"
+                                           "  - name: c\n")
+        self.calls = self.dir + "/calls"
+        self.env["HVLAB_PARTS"] = self.parts('''
+echo "parts: working" >&2
+case $1 in
+qemu) echo '{"path": "/q", "version": "11.1.3"}' ;;
+image) echo "{\\"kernel\\": \\"/k/$3\\"}" ;;
+esac''')
+        self.env["HVLAB_DAEMON"] = os.path.join(HERE, "cli", "fake.py")
+
+    def parts(self, body):
+        return self.write("parts", f"#!/bin/sh\necho \"$@\" >>{self.calls}\n{body}\n", 0o755)
+
+    def read(self, name):
+        try:
+            with open(os.path.join(self.dir, name), encoding="utf-8") as src:
+                return src.read()
+        except FileNotFoundError:
+            return ""
+
+    def daemon_pid(self):
+        found = re.search(r"pid (\d+)", self.read("run/fake.log"))
+        return int(found[1]) if found else 0
+
+    def plan(self, **plan):
+        return {"FAKE_PLAN": json.dumps(plan)}
+
+    def gone(self):
+        """The daemon that was started is no more."""
+        pid = self.daemon_pid()
+        self.assertTrue(pid)
+        wait_for("the daemon's end", lambda: not alive(pid))
+
+    def test_up_and_down(self):
+        done = self.hvlab("up", self.lab, "--accel", "tcg", env=self.plan(driven_after=0.5))
+        self.check(done, 0, err="hvlabd: started, pid")
+        self.assertRegex(done.err, r"(?m)^ +\d+\.\d s  a: running$")
+        self.assertIn("parts: working", done.err)
+        self.assertIn("pair is up", done.err)
+        self.assertRegex(done.out, r"(?m)^a/eth0 .* driven ")
+        # Two kernels, three guests: each image is asked for once.
+        self.assertEqual(self.read("calls").splitlines(), [
+            "qemu --json", "image --json 6.12", "image --json 6.1"])
+        sent = json.loads(re.search(r"lab-up (.*)", self.read("run/fake.log"))[1])
+        self.assertEqual(sent["file"], self.lab)
+        self.assertEqual(sent["accel"], "tcg")
+        self.assertEqual(sent["wait"], "ready")
+        self.assertNotIn("msix", sent)
+        self.assertEqual(sent["parts"]["qemu"]["path"], "/q")
+        self.assertEqual({vm: image["kernel"] for vm, image in sent["parts"]["images"].items()},
+                         {"a": "/k/6.12", "b": "/k/6.1", "c": "/k/6.12"})
+        content = json.loads(sent["content"])
+        self.assertEqual(content["name"], "pair")
+        self.assertEqual(content["vms"][1]["nics"][0]["ip"], "10.0.0.5")
+
+        self.check(self.hvlab("up", self.lab), 1, err="the lab pair (/x/pair.yaml) is up already")
+        self.assertTrue(alive(self.daemon_pid()))
+        self.check(self.hvlab("down"), 0, out="3 VMs down")
+        self.gone()
+        self.check(self.hvlab("status"), 1, err="no lab is up")
+
+    def test_json(self):
+        done = self.hvlab("up", self.lab, "--json")
+        self.assertEqual(json.loads(done.out)["lab"]["name"], "pair")
+        self.check(self.hvlab("down", "--json"), 0, out='"was_up": true')
+
+    def test_no_wait(self):
+        done = self.hvlab("up", self.lab, "--no-wait", env=self.plan(vf="offered"))
+        self.check(done, 0, out="offered")
+        self.assertIn('"wait": "started"', self.read("run/fake.log"))
+        self.hvlab("down")
+
+    def test_own_kernel(self):
+        image, mods = self.write("bzImage", "x"), self.dir + "/mods"
+        os.mkdir(mods)
+        lab = self.write("own.yaml", "vms: [{name: a, bzimage: bzImage, modules: mods}]\n")
+        self.check(self.hvlab("up", lab), 0)
+        self.assertIn(f"image --json --bzimage {image} --modules {mods}\n", self.read("calls"))
+        self.hvlab("down")
+
+    def test_mistakes_start_nothing(self):
+        lab = self.write("bad.yaml", "vms:\n  - name: a\n    memory: 1\n")
+        self.check(self.hvlab("up", lab), 1, err=f"{lab}:3: vms[0].memory: ")
+        self.assertEqual(self.read("calls"), "")
+        self.assertFalse(os.path.exists(self.dir + "/run"))
+
+    def test_parts_that_fail(self):
+        self.parts("echo 'parts: error: the disk is full' >&2; exit 1")
+        done = self.hvlab("up", self.lab)
+        self.check(done, 1, err="parts: error: the disk is full")
+        self.assertIn("failed with status 1", done.err)
+        self.assertFalse(os.path.exists(self.dir + "/run"))
+
+    def test_parts_that_print_no_json(self):
+        self.parts("echo hello")
+        self.check(self.hvlab("up", self.lab), 1, err="did not print JSON")
+
+    def test_parts_that_are_not_there(self):
+        self.check(self.hvlab("up", self.lab, env={"HVLAB_PARTS": "/nowhere/parts"}), 1,
+                   err="HVLAB_PARTS=/nowhere/parts cannot be run")
+
+    def test_daemon_that_is_not_there(self):
+        self.check(self.hvlab("up", self.lab, env={"HVLAB_DAEMON": "/nowhere/d"}), 1,
+                   err="HVLAB_DAEMON=/nowhere/d cannot be run")
+
+    def test_daemon_that_says_why_not(self):
+        self.check(self.hvlab("up", self.lab, env=self.plan(start="error")), 1,
+                   err="the daemon did not start: the runtime directory is held by pid 77")
+        self.gone()
+
+    def test_daemon_that_dies_at_once(self):
+        self.check(self.hvlab("up", self.lab, env=self.plan(start="die")), 1,
+                   err="ended before it was ready")
+
+    def test_daemon_that_dies_later(self):
+        self.check(self.hvlab("up", self.lab, env=self.plan(**{"lab-up": "drop"})), 1,
+                   err="closed the connection")
+        self.gone()
+
+    def test_guest_that_dies(self):
+        done = self.hvlab("up", self.lab, env=self.plan(**{"lab-up": "dead"}))
+        self.check(done, 1, err="hvlab: VM a panicked")
+        self.assertIn("    Kernel panic - not syncing: ?[1mtest\n", done.err)
+        self.assertIn("nothing is left running", done.err)
+        self.assertEqual(done.out, "")
+        self.gone()
+
+    def test_keep(self):
+        done = self.hvlab("up", self.lab, "--keep", env=self.plan(**{"lab-up": "dead"}))
+        self.check(done, 1, err="left as it is for a look")
+        self.assertTrue(alive(self.daemon_pid()))
+        self.check(self.hvlab("down"), 0)
+        self.gone()
+
+    def test_no_driver(self):
+        done = self.hvlab("up", self.lab, "--timeout", "1", env=self.plan(vf="offered"))
+        self.check(done, 1, err="a/eth0: no driver runs the VF (it is offered)")
+        self.gone()
+
+    def test_guest_that_dies_before_its_driver(self):
+        done = self.hvlab("up", self.lab, env=self.plan(vf="offered", vm_state="exited"))
+        self.check(done, 1, err="VM a is exited")
+        self.gone()
+
+    def interrupt(self, child, what, condition):
+        wait_for(what, condition)
+        child.send_signal(signal.SIGINT)
+        self.assertEqual(child.wait(WAIT), 130)
+        return child.stderr.read().decode()
+
+    def test_ctrl_c_while_parts_are_obtained(self):
+        self.parts(f"trap 'echo undone >{self.dir}/undone; exit 130' INT\n"
+                   f"echo $$ >{self.dir}/pid\nwhile :; do sleep 0.05; done")
+        child = self.start("up", self.lab)
+        err = self.interrupt(child, "parts", lambda: self.read("pid").strip())
+        self.assertIn("nothing was started", err)
+        self.assertEqual(self.read("undone"), "undone\n")
+        self.assertFalse(alive(int(self.read("pid"))))
+        self.assertFalse(os.path.exists(self.dir + "/run"))
+
+    def test_ctrl_c_while_the_daemon_starts(self):
+        child = self.start("up", self.lab, env=self.plan(start="hang"))
+        self.interrupt(child, "the daemon", self.daemon_pid)
+        self.gone()
+
+    def test_ctrl_c_while_guests_start(self):
+        child = self.start("up", self.lab, env=self.plan(**{"lab-up": "hang"}))
+        err = self.interrupt(child, "lab-up", lambda: "lab-up" in self.read("run/fake.log"))
+        self.assertIn("interrupted; taking everything down", err)
+        self.gone()
+
+    def test_ctrl_c_while_waiting_for_drivers(self):
+        child = self.start("up", self.lab, env=self.plan(vf="offered"))
+        self.interrupt(child, "lab-up", lambda: "lab-up" in self.read("run/fake.log"))
+        self.gone()
+
+    def test_sigterm_is_as_good(self):
+        child = self.start("up", self.lab, env=self.plan(vf="offered"))
+        wait_for("lab-up", lambda: "lab-up" in self.read("run/fake.log"))
+        child.terminate()
+        self.assertEqual(child.wait(WAIT), 130)
+        self.gone()
+
+    def test_daemon_that_runs_already_is_used_and_stays(self):
+        child = subprocess.Popen([self.env["HVLAB_DAEMON"], "--runtime-dir", self.dir + "/run",
+                                  "--ready-fd", "1"], stdout=subprocess.PIPE, env=self.env)
+        self.addCleanup(self.stop, child)
+        self.assertEqual(child.stdout.readline(), b"ready\n")
+        self.check(self.hvlab("up", self.lab, env={"HVLAB_DAEMON": "/nowhere"}), 0)
+        self.check(self.hvlab("down"), 0, out="3 VMs down")
+        self.assertIsNone(child.poll())
+        # Interrupted, it takes the lab down and leaves the daemon.
+        up = self.start("up", self.lab)
+        up.wait(WAIT)
+        self.check(self.hvlab("down"), 0)
+        self.assertIsNone(child.poll())
+        child.terminate()
+
+
+if __name__ == "__main__":
+    unittest.main()
