@@ -269,9 +269,22 @@ static void kill_cmd(void *arg, struct control_req *req, const json_t *args)
 	run_wait(rv->run, &w, 10000);
 }
 
+static bool started_check(struct run_wait *w)
+{
+	if (vm_state_is_down(vm_state(w->vm->vm)))
+		return false;
+	control_return(w->req, NULL);
+	return true;
+}
+
 static void start_cmd(void *arg, struct control_req *req, const json_t *args)
 {
 	struct run_vm *rv = need_vm(arg, req, args);
+	struct run_wait w = {.req = req,
+			     .vm = rv,
+			     .check = started_check,
+			     .expired = wait_expired,
+			     .name = "starting"};
 	int rc;
 
 	if (!rv)
@@ -283,7 +296,7 @@ static void start_cmd(void *arg, struct control_req *req, const json_t *args)
 	}
 	if (vm_pid(rv->vm)) {
 		vm_kill(rv->vm, "started again", true);
-		control_return(req, NULL);
+		run_wait(rv->run, &w, 10000);
 		return;
 	}
 	rc = vm_start(rv->vm);
@@ -345,6 +358,7 @@ const struct control_cmd commands_vm[] = {
 	{.name = "vm-start",
 	 .doc = "start a VM that is panicked, exited or failed again",
 	 .returns = "{}",
+	 .slow = true,
 	 ARGS(vm_args_only),
 	 .fn = start_cmd},
 	{0},

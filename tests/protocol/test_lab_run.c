@@ -216,6 +216,7 @@ static void a_lab_that_is_not_ready_can_be_kept_for_a_look(void **state)
 {
 	struct ctl c;
 	json_t *v;
+	pid_t pid;
 
 	ctl_open(&c, *state);
 	ctl_refused(&c, "lab-up", with(up_args("panic", "ready"), "keep_failed", json_true()),
@@ -228,6 +229,12 @@ static void a_lab_that_is_not_ready_can_be_kept_for_a_look(void **state)
 	json_decref(v);
 	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"), "GuestDead",
 		    "panicked");
+	/* Started again while its paused QEMU is still there; it panics again. */
+	pid = vm_pid_of(&c, 0);
+	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
+	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "panicked")));
+	assert_int_not_equal(vm_pid_of(&c, 0), pid);
+	json_decref(ctl_ok(&c, "vm-kill", vm_arg("a")));
 	ctl_close(&c);
 }
 
