@@ -167,7 +167,7 @@ void irq_flush_unsent(struct vfuser *vu)
 
 	pthread_mutex_lock(&q->lock);
 	if (q->any_unsent) {
-		q->any_unsent = false;
+		q->any_unsent = false; /* send_message() says so when it is not over */
 		for (unsigned int i = 0; i < q->n; i++) {
 			if (!q->v[i].unsent)
 				continue;
@@ -179,6 +179,9 @@ void irq_flush_unsent(struct vfuser *vu)
 				q->v[i].pending = true;
 			else
 				send_message(vu, i);
+			/* Full again: this one and all behind it wait for the next time. */
+			if (q->v[i].unsent)
+				break;
 		}
 	}
 	pthread_mutex_unlock(&q->lock);

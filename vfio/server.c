@@ -285,7 +285,8 @@ static bool on_conn(struct worker_fd *wfd, uint32_t revents)
 	struct vfuser *vu = wfd->arg;
 	bool worked = false;
 
-	if (revents & EPOLLOUT) {
+	/* A worker that spins asks for nothing but input: then trying is the way to know. */
+	if ((revents | wfd->events) & EPOLLOUT) {
 		int rc = conn_flush(&vu->conn);
 
 		if (!rc) {
@@ -525,9 +526,10 @@ static void do_flush(void *arg)
 {
 	struct vfuser *vu = arg;
 
-	atomic_store(&vu->flush_posted, false);
 	if (atomic_load(&vu->connected))
 		worker_fd_set_events(&vu->conn.wfd, EPOLLIN | EPOLLOUT);
+	/* Last: vfuser_free() waits for it. */
+	atomic_store(&vu->flush_posted, false);
 }
 
 void vfu_request_flush(struct vfuser *vu)
@@ -617,19 +619,30 @@ static void nothing(void *arg)
 	(void)arg;
 }
 
-void vfuser_free(struct vfuser *vu)
+/* A do_flush() may still be in the worker's box; it must run before the memory goes. */
+static void free_server(void *arg)
 {
-	if (!vu)
-		return;
-	vfuser_close(vu);
-	/* A do_flush() may still be in the worker's box; it must run before the memory goes. */
-	while (atomic_load(&vu->flush_posted) && !worker_is_self(vu->worker))
-		worker_call(vu->worker, nothing, NULL);
+	struct vfuser *vu = arg;
+
+	while (atomic_load(&vu->flush_posted)) {
+		if (!worker_is_self(vu->worker))
+			worker_call(vu->worker, nothing, NULL);
+		else if (!worker_post(vu->worker, free_server, vu))
+			return; /* behind that letter */
+	}
 	irq_fini(vu);
 	conn_fini(&vu->conn);
 	guest_mem_free(vu->mem);
 	free(vu->scratch);
 	free(vu);
+}
+
+void vfuser_free(struct vfuser *vu)
+{
+	if (!vu)
+		return;
+	vfuser_close(vu);
+	free_server(vu);
 }
 
 /* --- what is there to see ------------------------------------------------------------------- */

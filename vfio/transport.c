@@ -193,6 +193,22 @@ static int out_add(struct vfu_conn *c, const struct iovec *iov, unsigned int n_i
 	return 0;
 }
 
+/*
+ * Under tx_lock, after @sent of @iov's bytes went out: keeps the rest. When that fails behind a
+ * message's first byte the stream is of no use any more, and the owner shall find its end.
+ */
+static int out_rest(struct vfu_conn *c, const struct iovec *iov, unsigned int n_iov, size_t sent,
+		    const int *fds, unsigned int n_fds)
+{
+	int rc = out_add(c, iov, n_iov, sent, fds, sent ? 0 : n_fds);
+
+	if (rc && sent) {
+		shutdown(c->fd, SHUT_RDWR);
+		rc = -EPIPE;
+	}
+	return rc;
+}
+
 int conn_send(struct vfu_conn *c, const struct iovec *iov, unsigned int n_iov, const int *fds,
 	      unsigned int n_fds)
 {
@@ -213,7 +229,7 @@ int conn_send(struct vfu_conn *c, const struct iovec *iov, unsigned int n_iov, c
 		if (n < 0)
 			rc = (int)n;
 		else if ((size_t)n < len)
-			rc = out_add(c, iov, n_iov, (size_t)n, fds, n ? 0 : n_fds);
+			rc = out_rest(c, iov, n_iov, (size_t)n, fds, n_fds);
 	}
 	pthread_mutex_unlock(&c->tx_lock);
 	return rc;
@@ -235,7 +251,7 @@ int conn_try_send(struct vfu_conn *c, const void *buf, size_t len)
 		if (n < 0)
 			rc = (int)n;
 		else if ((size_t)n < len)
-			rc = out_add(c, &iov, 1, (size_t)n, NULL, 0);
+			rc = out_rest(c, &iov, 1, (size_t)n, NULL, 0);
 	}
 	pthread_mutex_unlock(&c->tx_lock);
 	return rc;
