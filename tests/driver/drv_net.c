@@ -369,6 +369,7 @@ int drv_tx_poll(struct drv_txq *q)
 		rc = 2;
 	if (rc != 2)
 		return -EPROTO;
+	drv_cq_keep_up(&q->cq);
 	p = &q->pend[q->pend_tail++ % DRV_TX_PENDING];
 	q->wq.tail += p->bu;
 	if (p->slot >= 0)
@@ -465,6 +466,10 @@ int drv_rx_poll(struct drv_rxq *q, struct drv_rx *rx)
 	const struct mana_rxcomp_oob *o = (const void *)q->comp.data;
 	uint32_t at, i;
 
+	if (q->owe_fill) {
+		q->owe_fill = false;
+		drv_rx_fill(q, 1);
+	}
 	while (q->comp_next == q->comp_n) {
 		uint32_t before = q->cq.head;
 
@@ -488,8 +493,8 @@ int drv_rx_poll(struct drv_rxq *q, struct drv_rx *rx)
 	if (rx->len > q->buf_size)
 		drv_violation(d, "RX CQ %u: %u bytes in a buffer of %u", q->cq.id, rx->len,
 			      q->buf_size);
-	if (!q->manual)
-		drv_rx_fill(q, 1);
+	drv_cq_keep_up(&q->cq);
+	q->owe_fill = !q->manual;
 	return 1;
 }
 

@@ -51,6 +51,7 @@ void drv_cq_ring(struct drv_queue *q, bool arm)
 {
 	uint32_t n = q->size / GDMA_CQE_SIZE;
 
+	q->unrung = 0;
 	drv_db(q->d, q->db_page, GDMA_CQ, q->id, q->head % (n << GDMA_CQE_OWNER_BITS), arm);
 }
 
@@ -89,7 +90,16 @@ int drv_cq_read(struct drv_queue *cq, struct drv_comp *c)
 	c->wq_num = info & GDMA_CQE_INFO_WQ_NUM_MASK;
 	c->is_sq = info & GDMA_CQE_INFO_IS_SQ;
 	cq->head++;
+	cq->unrung++;
 	return 1;
+}
+
+void drv_cq_keep_up(struct drv_queue *cq)
+{
+	uint32_t every = cq->ring_every ? cq->ring_every : cq->size / GDMA_CQE_SIZE / 2;
+
+	if (cq->unrung >= every)
+		drv_cq_ring(cq, false);
 }
 
 int drv_eq_read(struct drv_queue *eq, struct drv_event *ev)

@@ -57,6 +57,9 @@ struct drv;
  *		number of entries (owner bits 1)
  * @tail:	SQ, RQ: completed, in basic units
  * @region:	DMA region handle while the driver still owns it
+ * @unrung:	CQ: entries consumed since its last doorbell
+ * @ring_every:	CQ: the doorbell (without arming) comes after that many; 0: half the entries.
+ *		Linux rings when it finds a CQ empty, and at the latest after 4 times its entries.
  */
 struct drv_queue {
 	struct drv *d;
@@ -69,6 +72,7 @@ struct drv_queue {
 	uint32_t head, tail;
 	uint64_t region;
 	uint32_t msix;
+	uint32_t unrung, ring_every;
 };
 
 struct drv_event {
@@ -264,6 +268,8 @@ void drv_db(struct drv *d, uint32_t page, enum gdma_queue_type type, uint32_t id
 void drv_wq_ring(struct drv_queue *q);
 void drv_cq_ring(struct drv_queue *q, bool arm);
 void drv_eq_ring(struct drv_queue *q, bool arm);
+/* Consumes entries: rings a CQ that has not been rung for long. */
+void drv_cq_keep_up(struct drv_queue *cq);
 /* One entry; 1, 0 when empty, -EOVERFLOW when the owner bits are neither old nor new. */
 int drv_cq_read(struct drv_queue *cq, struct drv_comp *c);
 int drv_eq_read(struct drv_queue *eq, struct drv_event *ev);
@@ -319,6 +325,7 @@ struct drv_rxq {
 	bool manual;	      /* do not post again what was received: the test refills */
 	struct drv_comp comp; /* of which packets are still to be taken */
 	unsigned int comp_next, comp_n;
+	bool owe_fill; /* the last packet's buffer is to be posted again */
 	unsigned int fences, truncated;
 	uint64_t coalesced[MANA_RXCOMP_OOB_NUM_PPI + 1]; /* completions by packets in them */
 };
@@ -405,10 +412,13 @@ struct drv_rx {
 	uint32_t hash;
 	uint32_t cqe_type;
 	unsigned int coalesced; /* packets in its completion */
-	uint8_t *data;		/* in guest memory, until the buffer is posted and used again */
+	uint8_t *data;		/* in guest memory; until the next poll of this queue */
 };
 
-/* 1: *@rx, 0: nothing there. Posts the buffer again and rings, unless the queue is manual. */
+/*
+ * 1: *@rx, 0: nothing there. First posts the buffer of the packet before again and rings, unless
+ * the queue is manual.
+ */
 int drv_rx_poll(struct drv_rxq *q, struct drv_rx *rx);
 /* Any queue of the vPort. */
 bool drv_recv(struct drv_vport *vp, struct drv_rx *rx, unsigned int ms);

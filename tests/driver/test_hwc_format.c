@@ -416,8 +416,9 @@ static int64_t raw(struct ctx *c, const void *req, uint32_t len)
 	const struct gdma_resp_hdr *resp = (void *)c->d->hwc_resp;
 
 	assert_int_equal(drv_hwc_post(c->d, req, len), 0);
+	/* Requests are handled in the order of doorbells: what is to come is there by now. */
 	drv_barrier(c->d);
-	if (drv_hwc_wait(c->d, len < QH ? 20 : WAIT_MS))
+	if (drv_hwc_wait(c->d, 20))
 		return -1;
 	if (c->d->hwc_resp_len < sizeof(*resp))
 		return -1;
@@ -431,6 +432,8 @@ static void refused(struct ctx *c, const struct msg *m, const void *req, uint32_
 
 	if (st == 0 || (st < 0 && len >= QH))
 		fail_msg("%s, %s (%u bytes): status %lld", m->name, why, len, (long long)st);
+	if (m->code == GDMA_REGISTER_DEVICE) /* fill_register() took the device away */
+		drv_register(c->d);
 }
 
 static struct ctx *start(void **state)

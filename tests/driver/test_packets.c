@@ -192,7 +192,9 @@ static void tso(struct rig *r, uint32_t mss, uint32_t pieces, const uint16_t *vl
 	assert_int_equal(drv_tx_frame(&r->vp[0].tx[0], r->f.data, r->f.len, &tx), 0);
 	drv_tx_ring(&r->vp[0].tx[0]);
 	for (uint32_t i = 0; frame_segment(&r->g, mss, i, want); i++) {
-		assert_true(drv_recv(&r->vp[1], &rx, WAIT_MS));
+		if (!drv_recv(&r->vp[1], &rx, WAIT_MS))
+			fail_msg("segment %u of %u bytes at MSS %u did not come (completion %d)", i,
+				 r->g.len, mss, drv_tx_poll(&r->vp[0].tx[0]));
 		rig_same_bytes(rx.data, rx.len, want->data, want->len);
 		assert_true(rx.flags & MANA_RX_IPHDR_CSUM_SUCCEED);
 		assert_true(rx.flags & MANA_RX_TCP_CSUM_SUCCEED);
@@ -227,7 +229,7 @@ static void big_tcp_packets_are_cut(void **state)
 			if (cases[i].payload == 65000 && variant & 1)
 				s.payload_len = 64900;
 			frame_build(&r->f, &s);
-			tso(r, cases[i].mss, 2 + (uint32_t)i, NULL);
+			tso(r, MIN(cases[i].mss, 9014u - r->f.payload), 2 + (uint32_t)i, NULL);
 		}
 	}
 }

@@ -4,7 +4,7 @@
 
 static int setup(void **state)
 {
-	*state = rig_start(&(struct rig_conf){.vport = {.tx_ring = 16384}});
+	*state = rig_start(&(struct rig_conf){.vport = {.tx_ring = 16384, .rx_bufs = 512}});
 	return 0;
 }
 
@@ -279,8 +279,12 @@ static void absurd_tso_is_an_error_completion_or_right(void **state)
 		/* What was sent after all must be the right segments and nothing else. */
 		if (type == CQE_TX_OKAY && bad[i].proto == IPPROTO_TCP)
 			while (frame_segment(&r->f, bad[i].mss, seg++, &r->g)) {
-				if (!drv_recv(&r->vp[1], &rx, got ? WAIT_MS : 200))
+				if (!drv_recv(&r->vp[1], &rx, got ? WAIT_MS : 200)) {
+					if (got)
+						fail_msg("%s: segment %u missing", bad[i].why,
+							 seg - 1);
 					break;
+				}
 				got++;
 				rig_same_bytes(rx.data, rx.len, r->g.data, r->g.len);
 			}
