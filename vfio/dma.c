@@ -84,10 +84,13 @@ static int start(struct vfuser *vu, uint16_t cmd, uint64_t addr, const void *dat
 	struct dma_op *op = NULL;
 	int rc;
 
-	if (!size || size > vu->max_xfer || !done)
+	if (!size || !done)
 		return -EINVAL;
 	if (!atomic_load(&vu->connected) || !vu->negotiated)
 		return -ENOTCONN;
+	/* Ours bounds the reply to a read, the client's every message to it. */
+	if (size > MIN(vu->max_xfer, vu->peer_xfer))
+		return -EINVAL;
 	for (unsigned int i = 0; i < VFU_MAX_DMA_OPS && !op; i++) {
 		unsigned int slot = (vu->ops_next + i) % VFU_MAX_DMA_OPS;
 
@@ -134,14 +137,14 @@ void dma_reply(struct vfuser *vu, const struct vfu_msg *m)
 	if (!(m->hdr.id & ID_WAITED)) {
 		/* An interrupt's DMA_WRITE: silent unless it failed. */
 		if (m->hdr.cmd == VFIO_USER_DMA_WRITE && (m->hdr.flags & VFIO_USER_F_ERROR)) {
-			STAT_INC(vu, irqs_lost);
+			STAT_INC_OWNER(vu, irqs_lost);
 			log_warn_rl("%s: the client refused an interrupt message: %s", vu->name,
 				    strerror((int)m->hdr.error));
 		}
 		return;
 	}
 	if (slot >= VFU_MAX_DMA_OPS || !vu->ops[slot].done) {
-		STAT_INC(vu, rejected);
+		STAT_INC_OWNER(vu, rejected);
 		return;
 	}
 	op = vu->ops[slot];

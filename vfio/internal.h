@@ -167,6 +167,9 @@ struct vfuser {
 	size_t max_xfer, max_msg;
 	struct vfu_conn conn;
 	bool negotiated;	  /* VERSION done */
+	size_t peer_xfer;	  /* most data of one DMA message that the client takes */
+	unsigned int peer_fds;	  /* most descriptors of one message that it takes */
+	bool told_no_reset;	  /* "no DEVICE_RESET" said once per client */
 	bool reset_seen;	  /* DEVICE_RESET since the connect */
 	bool in_device;		  /* inside a callback: a kick waits */
 	bool kick;
@@ -188,6 +191,8 @@ struct vfuser {
 	} stats;
 };
 
+/* Once per client: this guest has no interrupts, for want of a DEVICE_RESET. */
+void vfu_warn_no_reset(struct vfuser *vu);
 /* Reply to @m with @iov behind the header. 0 or -errno of the connection. */
 int vfu_reply(struct vfuser *vu, const struct vfu_msg *m, const struct iovec *iov,
 	      unsigned int n_iov, const int *fds, unsigned int n_fds);
@@ -195,5 +200,10 @@ int vfu_reply(struct vfuser *vu, const struct vfu_msg *m, const struct iovec *io
 void vfu_request_flush(struct vfuser *vu);
 
 #define STAT_INC(vu, f) atomic_fetch_add_explicit(&(vu)->stats.f, 1, memory_order_relaxed)
+/* For figures that only the owner changes: no locked instruction on the doorbell path. */
+#define STAT_INC_OWNER(vu, f)                                                                      \
+	atomic_store_explicit(&(vu)->stats.f,                                                      \
+			      atomic_load_explicit(&(vu)->stats.f, memory_order_relaxed) + 1,      \
+			      memory_order_relaxed)
 
 #endif

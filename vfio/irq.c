@@ -20,6 +20,7 @@
  */
 #define LOG_TAG "vfio"
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,16 +54,23 @@ int irq_init(struct vfuser *vu)
 	return 0;
 }
 
-static void forget(struct vfu_irq *q)
+/* The table as after power-on: all masked, nothing raised. */
+static void clear_table(struct vfu_irq *q)
 {
 	for (unsigned int i = 0; i < q->n; i++) {
-		fd_close(&q->v[i].fd);
 		memset(q->v[i].entry, 0, sizeof(q->v[i].entry));
 		q->v[i].entry[ENTRY_CTRL] = ENTRY_CTRL_MASK;
 		q->v[i].pending = q->v[i].unsent = false;
 	}
-	fd_close(&q->intx_fd);
 	q->any_unsent = q->enabled = q->func_mask = false;
+}
+
+static void forget(struct vfu_irq *q)
+{
+	clear_table(q);
+	for (unsigned int i = 0; i < q->n; i++)
+		fd_close(&q->v[i].fd);
+	fd_close(&q->intx_fd);
 }
 
 void irq_fini(struct vfuser *vu)
@@ -223,8 +231,8 @@ void irq_device_reset(struct vfuser *vu)
 	pthread_mutex_lock(&q->lock);
 	q->visible = true;
 	if (q->mode == VFUSER_MSIX_MASQUERADE)
-		forget(q);
-	q->intx_level = false;
+		clear_table(q);
+	q->intx_level = q->intx_masked = false;
 	pthread_mutex_unlock(&q->lock);
 }
 
@@ -387,6 +395,24 @@ static int set_msi(struct vfuser *vu, const struct vfio_irq_set *s, const uint8_
 	return 0;
 }
 
+/*
+ * True when signalling @fd cannot make us wait: an eventfd, set non-blocking. Anything else that
+ * can be written to (a pipe, a file of a slow file system) could stop the worker. Without /proc
+ * non-blocking has to do. A client that undoes it later and fills its eventfd is beyond this.
+ */
+static bool eventfd_ok(int fd)
+{
+	static const char want[] = "anon_inode:[eventfd]";
+	char link[40], what[sizeof(want)];
+	ssize_t n;
+
+	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
+	n = readlink(link, what, sizeof(what));
+	if (n >= 0 && (n != sizeof(want) - 1 || memcmp(what, want, (size_t)n)))
+		return false;
+	return fd_set_nonblock(fd) == 0;
+}
+
 int irq_set(struct vfuser *vu, const struct vfio_irq_set *s, const uint8_t *data, size_t len,
 	    int *fds, unsigned int n_fds)
 {
@@ -411,6 +437,9 @@ int irq_set(struct vfuser *vu, const struct vfio_irq_set *s, const uint8_t *data
 	/* No descriptor at all means: take these vectors' eventfds away. */
 	if (type == VFIO_IRQ_SET_DATA_EVENTFD ? n_fds && n_fds != s->count : n_fds)
 		return -EINVAL;
+	for (unsigned int i = 0; i < n_fds; i++)
+		if (!eventfd_ok(fds[i]))
+			return -EINVAL;
 	pthread_mutex_lock(&vu->irq.lock);
 	rc = s->index == VFIO_PCI_INTX_IRQ_INDEX ? set_intx(vu, s, data, fds, n_fds)
 						 : set_msi(vu, s, data, fds, n_fds);

@@ -210,6 +210,8 @@ void pci_write(struct vfuser *vu, uint32_t off, const void *buf, size_t size)
 	}
 	if (vfuser_bus_master(vu) != master) {
 		irq_set_bus_master(vu, !master);
+		if (!master)
+			vfu_warn_no_reset(vu); /* a driver is at work by now */
 		if (vu->conf.ops->bus_master)
 			vu->conf.ops->bus_master(vu->conf.dev, !master);
 	}
@@ -221,8 +223,15 @@ void pci_write(struct vfuser *vu, uint32_t off, const void *buf, size_t size)
 			irq_set_control(vu, now & PCI_MSIX_FLAGS_ENABLE,
 					now & PCI_MSIX_FLAGS_MASKALL);
 	}
-	if (p->pm && state == 3 && !(p->cfg[p->pm + PCI_PM_CTRL] & PCI_PM_CTRL_STATE_MASK))
-		device_reset(vu, VFUSER_RESET_PM);
+	if (p->pm) {
+		uint8_t *ctl = &p->cfg[p->pm + PCI_PM_CTRL];
+		uint8_t now = *ctl & PCI_PM_CTRL_STATE_MASK;
+
+		if (now == 1 || now == 2) /* D1, D2: not offered, so the write changes nothing */
+			*ctl = (uint8_t)((*ctl & ~PCI_PM_CTRL_STATE_MASK) | state);
+		else if (state == 3 && now == 0)
+			device_reset(vu, VFUSER_RESET_PM);
+	}
 	if (p->pcie) {
 		uint16_t ctl = le16_load(p->cfg + p->pcie + PCI_EXP_DEVCTL);
 

@@ -136,7 +136,7 @@ int region_get_info(struct vfuser *vu, const struct vfu_msg *m)
 		cap->areas[i].size = bar->mmap_areas[i].size;
 	}
 	iov[1] = (struct iovec){cap, cap_size};
-	rc = vfu_reply(vu, m, iov, 2, &bar->mmap_fd, 1);
+	rc = vfu_reply(vu, m, iov, 2, &bar->mmap_fd, vu->peer_fds ? 1 : 0);
 	free(cap);
 	return rc;
 }
@@ -157,7 +157,7 @@ int region_get_io_fds(struct vfuser *vu, const struct vfu_msg *m)
 		return -EINVAL;
 	bar = q.index < VFUSER_N_BARS ? &vu->conf.bars[q.index] : NULL;
 	if (bar && bar->size)
-		n = MIN(bar->n_io_fds, VFU_MAX_FDS);
+		n = bar->n_io_fds;
 	need = sizeof(q) + n * sizeof(*sub);
 	q.count = n;
 	iov[0] = (struct iovec){&q, sizeof(q)};
@@ -175,8 +175,13 @@ int region_get_io_fds(struct vfuser *vu, const struct vfu_msg *m)
 
 		while (at < n_fds && fds[at] != f->fd)
 			at++;
-		if (at == n_fds)
+		if (at == n_fds) {
+			if (n_fds == vu->peer_fds) {
+				free(sub);
+				return -E2BIG; /* more than the client said it takes */
+			}
 			fds[n_fds++] = f->fd;
+		}
 		sub[i] = (struct vfio_user_ioeventfd){.offset = f->offset,
 						      .size = f->size,
 						      .fd_index = at,

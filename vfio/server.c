@@ -20,6 +20,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "base/checked.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
@@ -27,6 +28,7 @@
 
 #define READS_PER_TURN 4 /* then the other devices of this worker get their turn */
 #define DEFAULT_XFER   (1u << 20)
+#define MAX_XFER       (4u << 20) /* a reply of it must fit what may wait, VFU_MAX_OUT */
 #define VFU_MAJOR      0
 #define VFU_MINOR      0
 
@@ -64,7 +66,7 @@ static void reply_error(struct vfuser *vu, const struct vfu_msg *m, int err)
 				  .error = (uint32_t)err};
 	struct iovec v = {&h, sizeof(h)};
 
-	STAT_INC(vu, rejected);
+	STAT_INC_OWNER(vu, rejected);
 	log_debug("%s: command %u: %s", vu->name, m->hdr.cmd, strerror(err));
 	if (m->hdr.flags & VFIO_USER_F_NO_REPLY)
 		return;
@@ -76,22 +78,65 @@ static void reply_error(struct vfuser *vu, const struct vfu_msg *m, int err)
 
 /* --- handshake ------------------------------------------------------------------------------ */
 
-/* Our capabilities as JSON that fits @room with its NUL, NULL when none does. */
-static char *our_caps(const struct vfuser *vu, size_t room)
+/*
+ * Our capabilities as JSON that fits @room with its NUL, NULL when none does: then defaults hold,
+ * since the reply may not be larger than the request. Only what the client proposed is answered.
+ */
+static char *our_caps(const struct vfuser *vu, const json_t *theirs, size_t room)
 {
-	json_t *caps = json_pack("{s:{s:i,s:i,s:i,s:i,s:b}}", "capabilities", "max_msg_fds",
-				 VFU_MAX_FDS, "max_data_xfer_size", (int)vu->max_xfer,
-				 "max_dma_maps", (int)vu->conf.max_dma_maps, "pgsizes", 4096,
-				 "write_multiple", 1);
-	char *s = caps ? json_dumps(caps, JSON_COMPACT) : NULL;
+	const struct {
+		const char *name;
+		json_t *value;
+	} all[] = {
+		{"max_msg_fds", json_integer(VFU_MAX_FDS)},
+		{"max_data_xfer_size", json_integer((json_int_t)vu->max_xfer)},
+		{"max_dma_maps", json_integer(vu->conf.max_dma_maps)},
+		{"pgsizes", json_integer(4096)},
+		{"write_multiple", json_true()},
+	};
+	json_t *caps = json_object(), *top = json_object();
+	char *s = NULL;
 
-	json_decref(caps);
+	for (unsigned int i = 0; i < ARRAY_SIZE(all); i++) {
+		if (json_object_get(theirs, all[i].name))
+			json_object_set(caps, all[i].name, all[i].value);
+		json_decref(all[i].value);
+	}
+	if (!json_object_set_new(top, "capabilities", caps))
+		s = json_dumps(top, JSON_COMPACT);
+	json_decref(top);
 	if (s && strlen(s) + 1 > room) {
-		/* The reply may not be larger than the request: then defaults hold. */
 		free(s);
 		s = NULL;
 	}
 	return s;
+}
+
+/* A number of the client's capabilities in [min, max], or its default. */
+static int cap_number(const json_t *caps, const char *name, json_int_t min, json_int_t max,
+		      json_int_t *v)
+{
+	const json_t *j = json_object_get(caps, name);
+
+	if (!j)
+		return 0;
+	if (!json_is_integer(j) || json_integer_value(j) < min)
+		return -EINVAL;
+	*v = MIN(json_integer_value(j), max);
+	return 0;
+}
+
+/* Section "VFIO_USER_VERSION": defaults are one descriptor and 1 MiB. */
+static int read_caps(struct vfuser *vu, const json_t *caps)
+{
+	json_int_t fds = 1, xfer = DEFAULT_XFER;
+
+	if (cap_number(caps, "max_msg_fds", 0, VFU_MAX_FDS, &fds) ||
+	    cap_number(caps, "max_data_xfer_size", 1, MAX_XFER, &xfer))
+		return -EINVAL;
+	vu->peer_fds = (unsigned int)fds;
+	vu->peer_xfer = (size_t)xfer;
+	return 0;
 }
 
 static int on_version(struct vfuser *vu, const struct vfu_msg *m)
@@ -99,9 +144,10 @@ static int on_version(struct vfuser *vu, const struct vfu_msg *m)
 	struct vfio_user_version v;
 	size_t len = m->len - sizeof(v);
 	const char *text = (const char *)m->body + sizeof(v);
+	json_t *j = NULL, *theirs = NULL;
 	struct iovec iov[2];
 	char *caps;
-	int rc;
+	int rc = -EINVAL;
 
 	memcpy(&v, m->body, sizeof(v));
 	if (vu->negotiated)
@@ -109,27 +155,25 @@ static int on_version(struct vfuser *vu, const struct vfu_msg *m)
 	if (v.major != VFU_MAJOR)
 		return -EOPNOTSUPP;
 	if (len) {
-		json_error_t err;
-		json_t *j, *c;
-
 		if (text[len - 1])
 			return -EINVAL;
-		j = json_loads(text, 0, &err);
-		c = j ? json_object_get(j, "capabilities") : NULL;
-		if (!json_is_object(j) || (c && !json_is_object(c))) {
-			json_decref(j);
-			return -EINVAL;
-		}
-		json_decref(j);
+		j = json_loads(text, 0, NULL);
+		theirs = json_object_get(j, "capabilities");
+		if (!json_is_object(j) || (theirs && !json_is_object(theirs)))
+			goto out;
 	}
-	v.major = VFU_MAJOR;
+	rc = read_caps(vu, theirs);
+	if (rc)
+		goto out;
 	v.minor = MIN(v.minor, (uint16_t)VFU_MINOR);
-	caps = our_caps(vu, len);
+	caps = our_caps(vu, theirs, len);
 	iov[0] = (struct iovec){&v, sizeof(v)};
 	iov[1] = (struct iovec){caps, caps ? strlen(caps) + 1 : 0};
 	vu->negotiated = true;
 	rc = vfu_reply(vu, m, iov, caps ? 2 : 1, NULL, 0);
 	free(caps);
+out:
+	json_decref(j);
 	return rc;
 }
 
@@ -258,13 +302,13 @@ static void handle(struct vfuser *vu, const struct vfu_msg *m)
 	const struct command *c;
 	int rc;
 
-	STAT_INC(vu, messages);
+	STAT_INC_OWNER(vu, messages);
 	if ((m->hdr.flags & VFIO_USER_F_TYPE) == VFIO_USER_F_REPLY) {
 		dma_reply(vu, m);
 		return;
 	}
 	if (m->hdr.flags & VFIO_USER_F_NO_REPLY)
-		STAT_INC(vu, posted);
+		STAT_INC_OWNER(vu, posted);
 	c = m->hdr.cmd < VFIO_USER_N_CMDS ? &commands[m->hdr.cmd] : NULL;
 	if ((m->hdr.flags & VFIO_USER_F_TYPE) != VFIO_USER_F_COMMAND)
 		rc = -EINVAL;
@@ -314,7 +358,7 @@ static bool on_conn(struct worker_fd *wfd, uint32_t revents)
 			handle(vu, &m);
 			conn_done(&vu->conn, &m);
 		}
-		STAT_INC(vu, batches);
+		STAT_INC_OWNER(vu, batches);
 		if (vu->conf.ops->batch_end)
 			vu->conf.ops->batch_end(vu->conf.dev);
 		vu->in_device = false;
@@ -328,15 +372,23 @@ static bool on_conn(struct worker_fd *wfd, uint32_t revents)
 
 /* --- clients come and go -------------------------------------------------------------------- */
 
+void vfu_warn_no_reset(struct vfuser *vu)
+{
+	if (vu->reset_seen || vu->told_no_reset || vu->irq.mode != VFUSER_MSIX_MASQUERADE)
+		return;
+	vu->told_no_reset = true;
+	log_warn("%s: the client sent no DEVICE_RESET: its guest sees no MSI-X; with a client that "
+		 "sends none use native MSI-X",
+		 vu->name);
+}
+
 static void drop_client(struct vfuser *vu, const char *why)
 {
 	if (!atomic_load(&vu->connected))
 		return;
 	log_info("%s: client gone: %s", vu->name, why);
-	if (vu->negotiated && !vu->reset_seen &&
-	    vu->irq.mode == VFUSER_MSIX_MASQUERADE && vu->conf.n_msix)
-		log_warn("%s: the client never sent DEVICE_RESET: its guest saw no MSI-X",
-			 vu->name);
+	if (vu->negotiated)
+		vfu_warn_no_reset(vu);
 	atomic_store(&vu->connected, false);
 	worker_fd_del(&vu->conn.wfd);
 	irq_drop_client(vu);
@@ -345,6 +397,7 @@ static void drop_client(struct vfuser *vu, const char *why)
 	if (vu->conf.ops->disconnected)
 		vu->conf.ops->disconnected(vu->conf.dev);
 	guest_mem_unmap_all(vu->mem);
+	pci_new_client(vu); /* nobody masters the bus */
 	vu->negotiated = false;
 	vu->kick = false;
 }
@@ -353,9 +406,13 @@ static int serve(struct vfuser *vu, int fd)
 {
 	int rc = fd_set_nonblock(fd);
 
-	if (rc)
+	if (rc) {
+		close(fd);
 		return rc;
-	vu->negotiated = vu->reset_seen = vu->kick = vu->told_no_fd = false;
+	}
+	vu->negotiated = vu->reset_seen = vu->kick = vu->told_no_fd = vu->told_no_reset = false;
+	vu->peer_xfer = DEFAULT_XFER;
+	vu->peer_fds = 1;
 	conn_open(&vu->conn, fd);
 	irq_new_client(vu);
 	pci_new_client(vu);
@@ -365,7 +422,8 @@ static int serve(struct vfuser *vu, int fd)
 	if (rc)
 		return rc;
 	atomic_store(&vu->connected, true);
-	STAT_INC(vu, connects);
+	STAT_INC_OWNER(vu, connects);
+	log_info("%s: client connected", vu->name);
 	if (vu->conf.ops->connected)
 		vu->conf.ops->connected(vu->conf.dev);
 	return 0;
@@ -389,14 +447,17 @@ static bool on_guest(struct worker_fd *wfd, uint32_t revents)
 	struct vfio_user_hdr h;
 	struct iovec iov = {&h, sizeof(h)};
 	uint8_t rest[4096];
+	int reads = 0;
 	ssize_t n = recv(wfd->fd, &h, sizeof(h), MSG_DONTWAIT);
 
 	(void)revents;
 	if (n < 0 && errno == EAGAIN)
 		return false;
 	if (n == (ssize_t)sizeof(h)) {
-		while (recv(wfd->fd, rest, sizeof(rest), MSG_DONTWAIT) == (ssize_t)sizeof(rest))
-			; /* unread data would turn our close into a reset */
+		/* Unread data would turn our close into a reset; but this is not a sink. */
+		while (reads++ < 64 &&
+		       recv(wfd->fd, rest, sizeof(rest), MSG_DONTWAIT) == (ssize_t)sizeof(rest))
+			;
 		h.size = sizeof(h);
 		h.flags = VFIO_USER_F_REPLY | VFIO_USER_F_ERROR;
 		h.error = EBUSY;
@@ -415,7 +476,7 @@ static void refuse(struct vfuser *vu, int fd)
 {
 	struct vfu_guest *g = NULL;
 
-	STAT_INC(vu, refused);
+	STAT_INC_OWNER(vu, refused);
 	log_warn_rl("%s: a second client was refused: the device is in use", vu->name);
 	for (unsigned int i = 0; i < VFU_MAX_GUESTS && !g; i++)
 		if (vu->guests[i].wfd.fd < 0)
@@ -439,16 +500,15 @@ static bool on_listen(struct worker_fd *wfd, uint32_t revents)
 	int fd = accept4(vu->listen_fd, NULL, NULL, SOCK_CLOEXEC);
 
 	(void)revents;
-	if (fd < 0)
+	if (fd < 0) {
+		if (errno != EAGAIN && errno != ECONNABORTED && errno != EINTR)
+			log_err_rl("%s: cannot accept a client: %s", vu->name, strerror(errno));
 		return false;
-	/* The old client may be gone without our having read its end yet. */
-	if (atomic_load(&vu->connected)) {
-		char c;
-		ssize_t n = recv(vu->conn.fd, &c, 1, MSG_PEEK | MSG_DONTWAIT);
-
-		if (n == 0 || (n < 0 && errno != EAGAIN && errno != EINTR))
-			drop_client(vu, "end of connection");
 	}
+	/* The old client may be gone without our having read its last words and end yet. */
+	for (int i = 0; i < 4 && atomic_load(&vu->connected); i++)
+		if (!on_conn(&vu->conn.wfd, EPOLLIN))
+			break;
 	if (atomic_load(&vu->connected)) {
 		refuse(vu, fd);
 	} else {
@@ -555,6 +615,19 @@ static const char *conf_error(const struct vfuser_conf *c)
 			return "64-bit BAR: needs the next BAR's place";
 		if (!b->is_64bit && b->size > UINT32_MAX / 2)
 			return "BAR size: needs a 64-bit BAR";
+		for (unsigned int k = 0; k < b->n_mmap_areas; k++)
+			if (b->mmap_fd < 0 || (b->mmap_areas[k].offset & 4095) ||
+			    !b->mmap_areas[k].size || (b->mmap_areas[k].size & 4095) ||
+			    !range_ok(b->mmap_areas[k].offset, b->mmap_areas[k].size, b->size))
+				return "mmap_areas: whole pages inside the BAR, and an mmap_fd";
+		if (b->n_mmap_areas > 1024)
+			return "n_mmap_areas: at most 1024";
+		if (b->n_io_fds > VFU_MAX_FDS)
+			return "n_io_fds: at most 16";
+		for (unsigned int k = 0; k < b->n_io_fds; k++)
+			if (b->io_fds[k].fd < 0 ||
+			    !range_ok(b->io_fds[k].offset, b->io_fds[k].size, b->size))
+				return "io_fds: inside the BAR, with a descriptor";
 	}
 	if (!c->ops || !c->ops->region_read || !c->ops->region_write)
 		return "ops: region_read and region_write";
@@ -570,8 +643,10 @@ static const char *conf_error(const struct vfuser_conf *c)
 		return "MSI-X: table and PBA must be 8-byte aligned, inside the BAR, apart";
 	if (c->n_msi > 32 || (c->n_msi & (c->n_msi - 1)))
 		return "n_msi: 0, 1, 2, 4, 8, 16 or 32";
-	if (c->cap_vendor_size > 64)
-		return "cap_vendor_size: at most 64";
+	if (c->cap_vendor_size > 64 || (c->cap_vendor_size && !c->cap_vendor))
+		return "cap_vendor_size: at most 64, and cap_vendor";
+	if (c->max_data_xfer && (c->max_data_xfer < 4096 || c->max_data_xfer > MAX_XFER))
+		return "max_data_xfer: 4 KiB to 4 MiB";
 	return NULL;
 }
 

@@ -71,7 +71,7 @@ struct vfuser_ops {
 	void (*dma_added)(void *dev, uint64_t addr, uint64_t size);
 	/* Drop every pointer into [addr, addr + size) before returning. */
 	void (*dma_removing)(void *dev, uint64_t addr, uint64_t size);
-	/* Bus mastering went on or off, a vector was (un)masked: optional. */
+	/* Bus mastering went on or off: optional. Off without a word at a disconnect. */
 	void (*bus_master)(void *dev, bool on);
 };
 
@@ -122,7 +122,7 @@ struct vfuser_conf {
 	uint8_t cap_vendor_size;
 
 	unsigned int max_dma_maps; /* 0: 65535 */
-	size_t max_data_xfer;	   /* 0: 1 MiB */
+	size_t max_data_xfer;	   /* 0: 1 MiB; 4 KiB to 4 MiB */
 };
 
 /* A server that does not listen yet. NULL with errno; EINVAL: log says which field. */
@@ -131,12 +131,19 @@ struct vfuser *vfuser_new(struct worker *w, const struct vfuser_conf *conf);
 int vfuser_listen(struct vfuser *vu, const char *path);
 /* Serves an already connected socket (tests, supervisors). Takes the fd. On the owner. */
 int vfuser_attach(struct vfuser *vu, int fd);
-/* Disconnects the client, stops listening, unlinks the socket. On the owner. */
+/*
+ * Disconnects the client, stops listening, unlinks the socket. On the owner, not from a callback
+ * (vfuser_kick() is for that).
+ */
 void vfuser_close(struct vfuser *vu);
+/* Closes too. On the owner, after the last vfuser_irq_raise() of any thread. NULL is fine. */
 void vfuser_free(struct vfuser *vu);
 
 bool vfuser_connected(const struct vfuser *vu);
-/* Drop the client now (->disconnected follows before this returns). */
+/*
+ * Drop the client: ->disconnected comes before this returns, or, when called from a callback,
+ * when the batch is over.
+ */
 void vfuser_kick(struct vfuser *vu);
 
 /* The client's memory. Lives as long as the server. Pointer: any thread. */
@@ -159,7 +166,8 @@ enum vfuser_msix_mode vfuser_msix_mode(const struct vfuser *vu);
 /*
  * Server-initiated DMA through messages, for memory that came without a descriptor. Owner thread.
  * @done runs there later with 0 or -errno (-ECONNRESET when the client went away). For a read
- * @buf is filled before @done. 0, -EINVAL, -ENOTCONN, -ENOBUFS when too many are under way.
+ * @buf is filled before @done and must live until then. 0, -EINVAL (size 0, or more than the
+ * client takes in one message), -ENOTCONN, -ENOBUFS when too many are under way.
  */
 typedef void (*vfuser_dma_done)(void *arg, int rc);
 int vfuser_dma_read(struct vfuser *vu, uint64_t addr, void *buf, size_t size, vfuser_dma_done done,
