@@ -306,7 +306,8 @@ static void *writer(void *arg)
 						 atomic_load(&cap->received),
 						 atomic_load(&cap->lost)));
 	if (rc)
-		log_info("%s: capture ended early: %s", cap->name, strerror(-rc));
+		log_info("%s: capture ended early: %s", cap->name,
+			 rc == -ETIMEDOUT ? "the reader takes nothing" : strerror(-rc));
 	return NULL;
 }
 
