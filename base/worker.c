@@ -5,7 +5,8 @@
  * Readiness is asked for with one-shot polls. A poll is armed (again) only right before the
  * loop may sleep, in the same system call that sleeps, so a descriptor that is always busy costs
  * no extra call, and arming checks readiness first, which makes the whole level-triggered. While
- * the loop spins, descriptors marked .spin are simply tried.
+ * the loop spins, descriptors marked .spin are simply tried. A loop that has no time to sleep arms
+ * the others now and then, or a busy device would keep every other one from being heard.
  *
  * A poll in the kernel must not point at memory of the caller's, who may free his worker_fd at
  * any time: it points at a slot, which lives until its last completion has come.
@@ -30,6 +31,7 @@
 
 #define DEFAULT_ENTRIES 256
 #define CQE_BATCH	64
+#define LOOK_TURNS	16 /* turns without sleep, then descriptors are armed all the same */
 
 struct worker_slot {
 	struct worker_fd *wfd; /* NULL: deleted, waiting for the last completion */
@@ -97,8 +99,11 @@ static void slot_free(struct worker *w, struct worker_slot *s)
 	free(s);
 }
 
-/* Arm what is not armed, drop what was deleted: called right before sleeping. */
-static void arm_polls(struct worker *w)
+/*
+ * Arm what is not armed, drop what was deleted: called right before sleeping. @spinning: leave
+ * out what is tried anyway.
+ */
+static void arm_polls(struct worker *w, bool spinning)
 {
 	struct worker_slot *s, *next;
 
@@ -117,7 +122,7 @@ static void arm_polls(struct worker *w)
 			io_uring_prep_poll_remove(sqe, (uint64_t)(uintptr_t)s);
 			io_uring_sqe_set_data(sqe, NULL);
 			s->cancel = true;
-		} else if (!s->armed && s->wfd->events) {
+		} else if (!s->armed && s->wfd->events && !(spinning && s->wfd->spin)) {
 			sqe = get_sqe(w);
 			if (!sqe)
 				return;
@@ -203,7 +208,7 @@ static void sleep_until_something(struct worker *w)
 	uint64_t now = now_ns();
 	int rc;
 
-	arm_polls(w);
+	arm_polls(w, false);
 	if (w->timers) {
 		uint64_t d = w->timers->when > now ? w->timers->when - now : 0;
 
@@ -217,9 +222,20 @@ static void sleep_until_something(struct worker *w)
 		log_err_rl("%s: io_uring: %s", w->name, strerror(-rc));
 }
 
+/* The loop turns on without sleeping: every so often see to those that nobody tries. */
+static void look_round(struct worker *w, unsigned int *awake, bool spinning)
+{
+	if (++*awake % LOOK_TURNS)
+		return;
+	arm_polls(w, spinning);
+	if (io_uring_sq_ready(&w->ring))
+		io_uring_submit(&w->ring);
+}
+
 static void loop(struct worker *w)
 {
 	uint64_t mark = now_ns(), last_work = mark;
+	unsigned int awake = 0; /* turns since the last sleep */
 
 	while (!w->stop) {
 		bool worked = mailbox_run(w->mail), more;
@@ -232,8 +248,10 @@ static void loop(struct worker *w)
 		more = run_turns(w);
 		worked |= more;
 		atomic_fetch_add_explicit(&w->n_turns, 1, memory_order_relaxed);
-		if (more || mailbox_pending(w->mail) || w->stop)
+		if (more || mailbox_pending(w->mail) || w->stop) {
+			look_round(w, &awake, spin);
 			continue;
+		}
 		if (worked || spin) {
 			uint64_t now = now_ns();
 
@@ -241,6 +259,7 @@ static void loop(struct worker *w)
 				last_work = now;
 			if (spin && now - last_work < spin) {
 				__builtin_ia32_pause();
+				look_round(w, &awake, spin);
 				continue;
 			}
 		}
@@ -252,6 +271,7 @@ static void loop(struct worker *w)
 			atomic_fetch_add_explicit(&w->busy_ns, t0 - mark, memory_order_relaxed);
 			atomic_fetch_add_explicit(&w->idle_ns, t1 - t0, memory_order_relaxed);
 			mark = last_work = t1;
+			awake = 0;
 		}
 	}
 }

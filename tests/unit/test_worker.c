@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Claims about base/worker and base/mailbox: order, readiness, timers, deletion at any moment. */
 #include <errno.h>
+#include <limits.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -8,6 +9,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -296,6 +298,59 @@ static void a_turn_hook_that_works_keeps_the_loop_awake(void **state)
 	assert_true(atomic_load(&b.calls) > 1000);
 }
 
+static bool always_busy(struct worker_fd *wfd, uint32_t revents)
+{
+	(void)wfd;
+	(void)revents;
+	return true;
+}
+
+static _Atomic int heard;
+
+static bool hear(struct worker_fd *wfd, uint32_t revents)
+{
+	(void)revents;
+	fd_event_drain(wfd->fd);
+	atomic_fetch_add(&heard, 1);
+	return true;
+}
+
+static void add_fd(void *arg)
+{
+	assert_int_equal(worker_fd_add(w, arg), 0);
+}
+
+static void del_fd(void *arg)
+{
+	worker_fd_del(arg);
+}
+
+static void a_busy_loop_hears_the_others(void **state)
+{
+	int a = eventfd(0, EFD_NONBLOCK), b = eventfd(0, EFD_NONBLOCK);
+	struct worker_fd busy = {.fd = a, .events = EPOLLIN, .spin = true, .fn = always_busy};
+	struct worker_fd quiet = {.fd = b, .events = EPOLLIN, .fn = hear};
+	struct burst turn = {.left = INT_MAX};
+
+	atomic_store(&heard, 0);
+	if (*state)
+		worker_call(w, add_fd, &busy);
+	else
+		worker_call(w, add_turn, &turn);
+	worker_call(w, add_fd, &quiet);
+	for (int i = 1; i <= 20; i++) {
+		fd_event_signal(b);
+		until(&heard, i);
+	}
+	worker_call(w, del_fd, &quiet);
+	if (*state)
+		worker_call(w, del_fd, &busy);
+	else
+		worker_call(w, del_turn, &turn);
+	close(a);
+	close(b);
+}
+
 static void a_sleeping_worker_does_not_turn(void **state)
 {
 	struct worker_stats a, b;
@@ -329,6 +384,7 @@ int main(void)
 		BOTH(many_descriptors_come_and_go_under_traffic),
 		BOTH(timers_fire_in_order_and_never_early),
 		BOTH(a_turn_hook_that_works_keeps_the_loop_awake),
+		BOTH(a_busy_loop_hears_the_others),
 		BOTH(a_sleeping_worker_does_not_turn),
 		cmocka_unit_test(what_was_posted_before_free_is_run),
 	};
