@@ -13,6 +13,7 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "host/lines.h"
 
 #define MAX_LINE     (64u << 20) /* bytes; guest-exec-status holds two streams of 16 MiB as base64 */
 #define SYNC_AGAIN   5000	 /* ms */
@@ -44,6 +45,7 @@ struct agent {
 	bool told_silent;
 	bool skip; /* the next answer is a ping's that nobody waits for */
 	json_int_t sync_id;
+	size_t searched;
 	struct event *timer;
 };
 
@@ -106,7 +108,8 @@ static void sync_ask(struct agent *a)
 	int n;
 
 	n = snprintf(text, sizeof(text),
-		     DELIMITER_ST "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%lld}}\n",
+		     DELIMITER_ST
+		     "{\"execute\":\"guest-sync-delimited\",\"arguments\":{\"id\":%lld}}\n",
 		     (long long)++a->sync_id);
 	bufferevent_write(a->bev, text, (size_t)n);
 	arm(a, SYNC_AGAIN);
@@ -221,12 +224,13 @@ static void on_read(struct bufferevent *bev, void *arg)
 	size_t len;
 	char *line;
 
-	while ((line = evbuffer_readln(in, &len, EVBUFFER_EOL_CRLF))) {
+	while ((line = lines_next(in, &a->searched, &len))) {
 		handle(a, line, len);
 		free(line);
 	}
 	if (evbuffer_get_length(in) > MAX_LINE) {
 		evbuffer_drain(in, evbuffer_get_length(in));
+		a->searched = 0;
 		agent_opened(a);
 	}
 }

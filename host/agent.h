@@ -45,8 +45,8 @@ unsigned int agent_silent_ms(const struct agent *a);
 
 /*
  * Ask. @args is stolen. @fn as in qmp.h, with -EREMOTEIO for a refusal of the agent. Calls are
- * asked in order, the next after the answer to the one before. @timeout_ms counts from now; 0: none.
- * 0, -ENOTCONN (not up), -ENOMEM.
+ * asked in order, the next after the answer to the one before. @timeout_ms counts from now; 0:
+ * none. 0, -ENOTCONN (not up), -ENOMEM.
  */
 int agent_call(struct agent *a, const char *command, json_t *args, unsigned int timeout_ms,
 	       qmp_reply_fn fn, void *arg);

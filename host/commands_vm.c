@@ -11,10 +11,19 @@
 #define MAX_ARGV  1024
 #define MAX_LINES 10000
 
-#define VM_ARG	   {.name = "vm", .type = ARG_STRING, .required = true, .doc = "its name"}
-#define WAIT_ARG   {.name = "wait", .type = ARG_BOOL, .doc = "answer when it has happened"}
+#define VM_ARG                                                                                     \
+	{                                                                                          \
+		.name = "vm", .type = ARG_STRING, .required = true, .doc = "its name"              \
+	}
+#define WAIT_ARG                                                                                   \
+	{                                                                                          \
+		.name = "wait", .type = ARG_BOOL, .doc = "answer when it has happened"             \
+	}
 #define TIMEOUT_ARG                                                                                \
-	{.name = "timeout_ms", .type = ARG_INT, .min = 1, .max = DAY_MS, .doc = "how long to wait"}
+	{                                                                                          \
+		.name = "timeout_ms", .type = ARG_INT, .min = 1, .max = DAY_MS,                    \
+		.doc = "how long to wait"                                                          \
+	}
 
 static struct run_vm *need_vm(struct daemon *d, struct control_req *req, const json_t *args)
 {
@@ -28,8 +37,8 @@ static struct run_vm *need_vm(struct daemon *d, struct control_req *req, const j
 	}
 	rv = run_find_vm(d->run, name);
 	if (!rv || !rv->vm) {
-		control_fail(req, CTL_NOT_FOUND, "hvlab status lists them", "no VM is called '%.40s'",
-			     name);
+		control_fail(req, CTL_NOT_FOUND, "hvlab status lists them",
+			     "no VM is called '%.40s'", name);
 		return NULL;
 	}
 	return rv;
@@ -86,8 +95,8 @@ static void log_cmd(void *arg, struct control_req *req, const json_t *args)
 	if (!rv)
 		return;
 	path = console ? vm_conf(rv->vm)->console_log : vm_conf(rv->vm)->qemu_log;
-	control_return(req, json_pack("{s:s, s:o}", "path", path, "lines",
-				      tail_lines(path, 0, lines)));
+	control_return(req,
+		       json_pack("{s:s, s:o}", "path", path, "lines", tail_lines(path, 0, lines)));
 }
 
 /* ---- waiting ---- */

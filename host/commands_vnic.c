@@ -12,7 +12,10 @@
 #define SNAPLEN_MIN 64
 #define SNAPLEN_MAX 262144
 
-#define VNIC_ARG {.name = "vnic", .type = ARG_STRING, .required = true, .doc = "VM/NIC, as a/eth0"}
+#define VNIC_ARG                                                                                   \
+	{                                                                                          \
+		.name = "vnic", .type = ARG_STRING, .required = true, .doc = "VM/NIC, as a/eth0"   \
+	}
 
 static struct run *need_lab(struct daemon *d, struct control_req *req)
 {
@@ -82,10 +85,10 @@ static void query_fdb(void *arg, struct control_req *req, const json_t *args)
 
 		snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3],
 			 m[4], m[5]);
-		json_array_append_new(list, json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac,
-						      "vlan", (int)e[i].vid, "port", e[i].port,
-						      "fixed", e[i].fixed, "age_ms",
-						      (json_int_t)e[i].age_ms));
+		json_array_append_new(list,
+				      json_pack("{s:s, s:i, s:s, s:b, s:I}", "mac", mac, "vlan",
+						(int)e[i].vid, "port", e[i].port, "fixed",
+						e[i].fixed, "age_ms", (json_int_t)e[i].age_ms));
 	}
 	free(e);
 	control_return(req, list);
@@ -154,7 +157,8 @@ static void finish(struct control_req *req, const struct run_nic *rn, int rc, co
 	if (!rc)
 		control_return(req, NULL);
 	else if (rc == -ENOTCONN)
-		control_fail(req, CTL_INVALID_STATE, "it needs a guest whose driver runs the device",
+		control_fail(req, CTL_INVALID_STATE,
+			     "it needs a guest whose driver runs the device",
 			     "%s: %s: no driver is there to hear it", vnic_id(rn->vnic), what);
 	else
 		control_fail(req, CTL_SYSTEM_ERROR, NULL, "%s: %s: %s", vnic_id(rn->vnic), what,

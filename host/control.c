@@ -22,9 +22,10 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "host/lines.h"
 
-#define READ_SIZE  (64u << 10)
-#define READ_TURNS 8 /* reads of one client before the others have their turn */
+#define READ_SIZE	(64u << 10)
+#define READ_TURNS	8 /* reads of one client before the others have their turn */
 #define ACCEPT_AGAIN_MS 1000
 
 struct client {
@@ -41,8 +42,8 @@ struct client {
 	bool subscribed;
 	json_t *wanted; /* array of names; NULL: all */
 	unsigned int lost;
-	bool eof;      /* it sends no more */
-	bool hang_up;  /* close when the output is out */
+	bool eof;     /* it sends no more */
+	bool hang_up; /* close when the output is out */
 	struct client *next, *prev;
 };
 
@@ -250,7 +251,7 @@ static bool wants(const struct client *cl, const char *name)
 		return false;
 	if (!cl->wanted)
 		return true;
-	json_array_foreach(cl->wanted, i, v)
+	json_array_foreach (cl->wanted, i, v)
 		if (!strcmp(json_string_value(v), name))
 			return true;
 	return false;
@@ -304,7 +305,7 @@ static void dispatch(struct client *cl, json_t *root)
 	struct control_req *req;
 	char why[200];
 
-	json_object_foreach(root, key, v) {
+	json_object_foreach (root, key, v) {
 		if (!known_member(key)) {
 			snprintf(why, sizeof(why), "unknown member '%.40s' in the request", key);
 			refuse(cl, id, CTL_INVALID_ARGUMENT, NULL, why);
@@ -369,31 +370,19 @@ static void handle_line(struct client *cl, const char *line, size_t len)
 
 static void handle_input(struct client *cl)
 {
-	while (!cl->hang_up) {
-		struct evbuffer_ptr from, nl;
-		size_t len, eol;
-		char *line;
+	char *line;
+	size_t len;
 
-		evbuffer_ptr_set(cl->in, &from, cl->searched, EVBUFFER_PTR_SET);
-		nl = evbuffer_search_eol(cl->in, &from, &eol, EVBUFFER_EOL_LF);
-		if (nl.pos < 0)
-			break;
-		line = evbuffer_readln(cl->in, &len, EVBUFFER_EOL_LF);
-		cl->searched = 0;
-		if (!line) {
-			cl->hang_up = true;
-			break;
-		}
+	while (!cl->hang_up && (line = lines_next(cl->in, &cl->searched, &len))) {
 		handle_line(cl, line, len);
 		free(line);
 	}
-	cl->searched = evbuffer_get_length(cl->in);
-	if (cl->searched > CONTROL_MAX_LINE) {
+	if (evbuffer_get_length(cl->in) > CONTROL_MAX_LINE) {
 		refuse(cl, NULL, CTL_INVALID_ARGUMENT, NULL, "the line is longer than 16 MiB");
 		cl->hang_up = true;
 	}
 	/* Descriptors belong to a request that is here or half here. */
-	if (!cl->searched)
+	if (!evbuffer_get_length(cl->in))
 		drop_fds(cl);
 }
 
@@ -596,8 +585,8 @@ json_t *control_list(const struct control *c)
 
 	for (size_t i = 0; i < c->n_cmds; i++)
 		for (const struct control_cmd *cmd = c->cmds[i]; cmd->name; cmd++)
-			json_array_append_new(list, json_pack("{s:s, s:s}", "name", cmd->name,
-							      "doc", cmd->doc));
+			json_array_append_new(
+				list, json_pack("{s:s, s:s}", "name", cmd->name, "doc", cmd->doc));
 	return list;
 }
 

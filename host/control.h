@@ -20,9 +20,10 @@
 #define CONTROL_PROTOCOL    1
 #define CONTROL_MAX_LINE    (16u << 20) /* bytes of a request */
 #define CONTROL_MAX_CLIENTS 64
-#define CONTROL_MAX_PENDING 256 /* requests of one client under way */
-#define CONTROL_MAX_FDS	    8	/* received and not yet used, of one client */
-#define CONTROL_MAX_EVENTS  (1u << 20)	/* bytes waiting for a client beyond which events are lost */
+#define CONTROL_MAX_PENDING 256		/* requests of one client under way */
+#define CONTROL_MAX_FDS	    8		/* received and not yet used, of one client */
+#define CONTROL_MAX_EVENTS  (1u << 20)	/* bytes waiting for a client beyond which events are lost \
+					 */
 #define CONTROL_MAX_OUTPUT  (64u << 20) /* bytes waiting beyond which it is cut off */
 
 struct control;

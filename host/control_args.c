@@ -15,8 +15,10 @@ static const char *const type_names[] = {
 static_assert(ARRAY_SIZE(type_names) == ARG_STRINGS + 1, "every type has a name");
 
 static const char *const type_words[] = {
-	[ARG_STRING] = "a string",  [ARG_INT] = "an integer",
-	[ARG_BOOL] = "a boolean",   [ARG_OBJECT] = "an object",
+	[ARG_STRING] = "a string",
+	[ARG_INT] = "an integer",
+	[ARG_BOOL] = "a boolean",
+	[ARG_OBJECT] = "an object",
 	[ARG_STRINGS] = "an array of strings",
 };
 static_assert(ARRAY_SIZE(type_words) == ARG_STRINGS + 1, "every type has words");
@@ -44,7 +46,7 @@ static bool right_type(const struct arg_spec *s, const json_t *v)
 	case ARG_STRINGS:
 		if (!json_is_array(v))
 			return false;
-		json_array_foreach((json_t *)v, i, e)
+		json_array_foreach ((json_t *)v, i, e)
 			if (!plain_string(e))
 				return false;
 		return true;
@@ -93,7 +95,7 @@ static bool check_one(const struct arg_spec *s, const json_t *v, char *why, size
 			 "argument '%s' must %s from %" JSON_INTEGER_FORMAT
 			 " to %" JSON_INTEGER_FORMAT "%s, not %" JSON_INTEGER_FORMAT,
 			 s->name, s->type == ARG_INT ? "be" : "hold", s->min, s->max,
-			 s->type == ARG_INT	? ""
+			 s->type == ARG_INT	 ? ""
 			 : s->type == ARG_STRING ? " bytes"
 						 : " elements",
 			 size);
@@ -108,7 +110,7 @@ bool args_check(const struct arg_spec *specs, size_t n, const json_t *args, char
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)args, key, v) {
+	json_object_foreach ((json_t *)args, key, v) {
 		size_t i;
 
 		for (i = 0; i < n && strcmp(specs[i].name, key); i++)

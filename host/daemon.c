@@ -102,8 +102,7 @@ static int start_workers(struct daemon *d, const struct daemon_conf *conf)
 		return -ENOMEM;
 	for (; d->n_workers < n; d->n_workers++) {
 		char name[16];
-		struct worker_conf wc = {.name = name,
-					 .spin_ns = conf->spin_us * NSEC_PER_USEC};
+		struct worker_conf wc = {.name = name, .spin_ns = conf->spin_us * NSEC_PER_USEC};
 
 		snprintf(name, sizeof(name), "hvlab-w%u", d->n_workers);
 		d->workers[d->n_workers] = worker_new(&wc);

@@ -50,8 +50,7 @@ static void bad(const char *option, const char *value, const char *want)
 	exit(2);
 }
 
-static unsigned int number(const char *option, const char *text, unsigned int min,
-			   unsigned int max)
+static unsigned int number(const char *option, const char *text, unsigned int min, unsigned int max)
 {
 	char *end, want[64];
 	unsigned long v;

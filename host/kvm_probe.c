@@ -34,13 +34,12 @@
 #define OUT_VALUE     0x42
 #define N_CPUID	      256
 
-
 static const uint8_t code[] = {
-	0x66, 0x0f, 0xef, 0xc0, /* pxor xmm0, xmm0 */
-	0x66, 0x0f, 0x7e, 0xc0, /* movd eax, xmm0 */
-	0x83, 0xc0, OUT_VALUE,	/* add eax, 0x42 */
-	0xe7, OUT_PORT,		/* out 0x10, eax */
-	0xf4,			/* hlt */
+	0x66, 0x0f,	0xef,	   0xc0, /* pxor xmm0, xmm0 */
+	0x66, 0x0f,	0x7e,	   0xc0, /* movd eax, xmm0 */
+	0x83, 0xc0,	OUT_VALUE,	 /* add eax, 0x42 */
+	0xe7, OUT_PORT,			 /* out 0x10, eax */
+	0xf4,				 /* hlt */
 };
 
 static bool fail(struct kvm_probe *p, const char *device, const char *what)
@@ -180,8 +179,9 @@ void kvm_probe(const char *device, struct kvm_probe *out)
 		return;
 	}
 	if (WIFSIGNALED(status))
-		snprintf(out->reason, sizeof(out->reason), "%s: the probe ended with signal %d (%s)",
-			 device, WTERMSIG(status), strsignal(WTERMSIG(status)));
+		snprintf(out->reason, sizeof(out->reason),
+			 "%s: the probe ended with signal %d (%s)", device, WTERMSIG(status),
+			 strsignal(WTERMSIG(status)));
 	else
 		snprintf(out->reason, sizeof(out->reason), "%s: the probe gave no answer", device);
 }

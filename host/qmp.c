@@ -13,6 +13,7 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "host/lines.h"
 
 #define MAX_LINE (16u << 20) /* bytes; QEMU's longest answers are far below */
 
@@ -36,6 +37,7 @@ struct qmp {
 	bool ready;
 	bool closed;
 	char version[32];
+	size_t searched;
 };
 
 enum qmp_kind qmp_parse(const char *line, size_t len, struct qmp_msg *msg)
@@ -148,9 +150,9 @@ static void close_now(struct qmp *q, const char *why)
 
 static int send_line(struct qmp *q, const char *command, json_t *args, json_int_t id)
 {
-	json_t *root = args ? json_pack("{s:s, s:o, s:I}", "execute", command, "arguments", args,
-					"id", id)
-			    : json_pack("{s:s, s:I}", "execute", command, "id", id);
+	json_t *root =
+		args ? json_pack("{s:s, s:o, s:I}", "execute", command, "arguments", args, "id", id)
+		     : json_pack("{s:s, s:I}", "execute", command, "id", id);
 	char *text = root ? json_dumps(root, JSON_COMPACT) : NULL;
 	int rc = -ENOMEM;
 
@@ -264,7 +266,7 @@ static void on_read(struct bufferevent *bev, void *arg)
 	size_t len;
 	char *line;
 
-	while (!q->closed && (line = evbuffer_readln(in, &len, EVBUFFER_EOL_CRLF))) {
+	while (!q->closed && (line = lines_next(in, &q->searched, &len))) {
 		if (len)
 			handle(q, line, len);
 		free(line);

@@ -59,7 +59,7 @@ enum qmp_kind { QMP_GREETING, QMP_RETURN, QMP_ERROR, QMP_EVENT, QMP_BAD };
 struct qmp_msg {
 	enum qmp_kind kind;
 	json_t *root, *value;
-	json_int_t id; /* of RETURN and ERROR; -1: none */
+	json_int_t id;	  /* of RETURN and ERROR; -1: none */
 	const char *name; /* event */
 	const char *error_class, *desc;
 };

@@ -27,12 +27,12 @@ json_t *report_workers(struct daemon *d)
 		struct worker_stats st;
 
 		worker_get_stats(d->workers[i], &st);
-		json_array_append_new(
-			list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "name",
-					worker_name(d->workers[i]), "busy_ns",
-					(json_int_t)st.busy_ns, "idle_ns", (json_int_t)st.idle_ns,
-					"turns", (json_int_t)st.turns, "sleeps",
-					(json_int_t)st.sleeps));
+		json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I}", "name",
+						      worker_name(d->workers[i]), "busy_ns",
+						      (json_int_t)st.busy_ns, "idle_ns",
+						      (json_int_t)st.idle_ns, "turns",
+						      (json_int_t)st.turns, "sleeps",
+						      (json_int_t)st.sleeps));
 	}
 	return list;
 }
@@ -86,9 +86,9 @@ static json_t *vm_json(const struct run *run, const struct run_vm *rv)
 			    vm_exit_status(vm, &status) ? json_integer(status) : json_null());
 	json_object_set_new(o, "agent", json_boolean(vm_agent(vm) != NULL));
 	json_object_set_new(o, "agent_silent_ms", json_integer(vm_silent_ms(vm)));
-	json_object_set_new(o, "console",
-			    json_pack("{s:s, s:s}", "log", conf->console_log, "socket",
-				      conf->console_sock));
+	json_object_set_new(
+		o, "console",
+		json_pack("{s:s, s:s}", "log", conf->console_log, "socket", conf->console_sock));
 	json_object_set_new(o, "vnics", vnics);
 	return o;
 }

@@ -13,7 +13,7 @@
 #include "host/vm_exec.h"
 
 #define QUIT_MS	      2000 /* for QEMU to end when asked, before it is killed */
-#define POLL_MS	      500  /* between looks at captures */
+#define POLL_MS	      500  /* between looks at captures and logs */
 #define CONSOLE_LINES 30   /* in errors and events */
 #define UP_TIMEOUT    120000
 
@@ -57,7 +57,8 @@ struct run_nic *run_find_nic(struct run *run, const char *id)
 {
 	for (unsigned int i = 0; run && i < run->lab->n_vms; i++)
 		for (unsigned int k = 0; k < run->vms[i].lab->n_nics; k++)
-			if (run->vms[i].nics[k].vnic && !strcmp(vnic_id(run->vms[i].nics[k].vnic), id))
+			if (run->vms[i].nics[k].vnic &&
+			    !strcmp(vnic_id(run->vms[i].nics[k].vnic), id))
 				return &run->vms[i].nics[k];
 	return NULL;
 }
@@ -190,8 +191,8 @@ static void on_vm_process(void *arg, struct vm *vm)
 		const struct vm *v = run->vms[i].vm;
 
 		if (v && vm_pid(v))
-			procs[n++] = (struct runtime_proc){
-				vm_pid(v), vm_pid_start(v), run->vms[i].lab->name};
+			procs[n++] = (struct runtime_proc){vm_pid(v), vm_pid_start(v),
+							   run->vms[i].lab->name};
 	}
 	rc = runtime_record(&run->d->rt, procs, n);
 	if (rc)
@@ -238,7 +239,7 @@ static const struct vnic_ops vnic_ops = {
 	.event = on_vnic_event,
 };
 
-/* Captures end by themselves when their reader goes away. */
+/* Captures end by themselves when their reader goes away; guests print as much as they like. */
 static void on_poll(evutil_socket_t fd, short what, void *arg)
 {
 	struct run *run = arg;
@@ -246,6 +247,8 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
+		if (run->vms[i].vm)
+			vm_trim_logs(run->vms[i].vm);
 		for (unsigned int k = 0; k < run->vms[i].lab->n_nics; k++) {
 			struct run_nic *rn = &run->vms[i].nics[k];
 
@@ -418,11 +421,10 @@ static void up_answer(struct run *run)
 	json_t *vms = json_array();
 
 	for (unsigned int i = 0; i < run->lab->n_vms; i++)
-		json_array_append_new(
-			vms, json_pack("{s:s, s:s}", "name", run->vms[i].lab->name, "state",
-				       vm_state_name(vm_state(run->vms[i].vm))));
-	control_return(run->up_req,
-		       json_pack("{s:s, s:o}", "name", run->lab->name, "vms", vms));
+		json_array_append_new(vms,
+				      json_pack("{s:s, s:s}", "name", run->vms[i].lab->name,
+						"state", vm_state_name(vm_state(run->vms[i].vm))));
+	control_return(run->up_req, json_pack("{s:s, s:o}", "name", run->lab->name, "vms", vms));
 	run->up_req = NULL;
 	event_drop(&run->up_timer);
 }
@@ -431,7 +433,8 @@ static void up_answer(struct run *run)
 static void up_failed(struct run *run, enum control_class cls, json_t *extra, const char *text)
 {
 	if (!run->keep_failed) {
-		fail(run, cls, extra, "with keep_failed a lab that fails stays up for a look", "%s", text);
+		fail(run, cls, extra, "with keep_failed a lab that fails stays up for a look", "%s",
+		     text);
 		return;
 	}
 	control_fail_with(run->up_req, cls, extra, "lab-down takes the lab down", "%s", text);
@@ -545,8 +548,8 @@ static int make_nic(struct run *run, struct run_vm *rv, unsigned int k, struct v
 	rv->nics[k].vnic = vnic_new(&conf, &what);
 	if (rv->nics[k].vnic)
 		return 0;
-	fail(run, errno == EADDRINUSE ? CTL_BUSY : CTL_SYSTEM_ERROR, NULL, NULL, "vNIC %s/%s: %s: %s",
-	     rv->lab->name, nic->name, what, strerror(errno));
+	fail(run, errno == EADDRINUSE ? CTL_BUSY : CTL_SYSTEM_ERROR, NULL, NULL,
+	     "vNIC %s/%s: %s: %s", rv->lab->name, nic->name, what, strerror(errno));
 	return -1;
 }
 
@@ -563,7 +566,8 @@ static int make_vm(struct run *run, struct run_vm *rv)
 
 	if (rc) {
 		fail(run, CTL_SYSTEM_ERROR, NULL,
-		     rc == -ENOSPC ? "free some space there, or choose another --runtime-dir" : NULL,
+		     rc == -ENOSPC ? "free some space there, or choose another --runtime-dir"
+				   : NULL,
 		     "%s/vm/%s: %s", rt->dir, name, strerror(-rc));
 		return -1;
 	}
@@ -619,8 +623,8 @@ static bool load_lab(struct control_req *req, const json_t *args, struct lab **l
 		return false;
 	}
 	if (content)
-		rc = lab_load_text(args_str(args, "file", "lab.yaml"), content, strlen(content), lab,
-				   &errs);
+		rc = lab_load_text(args_str(args, "file", "lab.yaml"), content, strlen(content),
+				   lab, &errs);
 	else
 		rc = lab_load_file(path, lab, &errs);
 	if (rc) {
@@ -628,7 +632,8 @@ static bool load_lab(struct control_req *req, const json_t *args, struct lab **l
 			lab_error_format(&errs, &errs.list[0], text, sizeof(text));
 		extra = json_pack("{s:o}", "errors", lab_errors_to_json(&errs));
 		if (errs.n)
-			json_object_update(extra, json_array_get(json_object_get(extra, "errors"), 0));
+			json_object_update(extra,
+					   json_array_get(json_object_get(extra, "errors"), 0));
 		control_fail_with(req, CTL_LAB_INVALID, extra, "hvlab check FILE checks a lab file",
 				  "%s", text);
 	}
@@ -663,8 +668,8 @@ static bool check_parts(struct daemon *d, struct control_req *req, const json_t 
 		}
 	}
 	if (!strcmp(args_str(args, "accel", "auto"), "kvm") && !d->kvm.usable) {
-		control_fail(req, CTL_PART_MISSING, "use accel auto or tcg", "KVM is not usable: %s",
-			     d->kvm.reason);
+		control_fail(req, CTL_PART_MISSING, "use accel auto or tcg",
+			     "KVM is not usable: %s", d->kvm.reason);
 		return false;
 	}
 	return true;

@@ -181,7 +181,8 @@ static bool kill_leftover(pid_t pid, unsigned long long start)
 	if (fd < 0)
 		return false;
 	/* Asked after the descriptor is held: from here on it cannot become another process. */
-	if (start && runtime_proc_start(pid) == start && pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0) {
+	if (start && runtime_proc_start(pid) == start &&
+	    pidfd_send_signal(fd, SIGKILL, NULL, 0) == 0) {
 		killed = true;
 		if (poll(&pfd, 1, KILL_WAIT) != 1)
 			log_warn("process %d does not end", (int)pid);
@@ -201,7 +202,8 @@ static void clean(struct runtime *rt)
 	f = fopen(path, "re");
 	while (f && fscanf(f, "%d %llu %63s", &pid, &start, name) == 3) {
 		if (pid > 1 && kill_leftover(pid, start)) {
-			log_info("ended QEMU %d of VM %s, left by a daemon that crashed", pid, name);
+			log_info("ended QEMU %d of VM %s, left by a daemon that crashed", pid,
+				 name);
 			rt->killed++;
 		}
 	}
@@ -283,7 +285,8 @@ int runtime_open(struct runtime *rt, const char *dir, char *why, size_t why_size
 	}
 	if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 077)) {
 		snprintf(why, why_size,
-			 "%s must be a directory of uid %u with mode 0700 (it is uid %u, mode %04o); "
+			 "%s must be a directory of uid %u with mode 0700 (it is uid %u, mode "
+			 "%04o); "
 			 "remove it or choose another --runtime-dir",
 			 dir, (unsigned int)geteuid(), (unsigned int)st.st_uid,
 			 (unsigned int)(st.st_mode & 07777));

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the reading of the end of logs whose bytes a guest chose. */
+#define LOG_TAG "tail"
 #include "host/tail.h"
 
 #include <errno.h>
@@ -9,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "base/util.h"
 
 #define MAX_LINES_BYTES (4 << 20)
@@ -148,4 +150,23 @@ off_t tail_size(const char *path)
 	struct stat st;
 
 	return stat(path, &st) == 0 ? st.st_size : 0;
+}
+
+bool tail_trim(const char *path, off_t max, size_t keep)
+{
+	size_t size = 0;
+	char *buf;
+	int fd;
+
+	if (tail_size(path) <= max)
+		return false;
+	buf = read_end(path, 0, keep, &size);
+	fd = open(path, O_WRONLY | O_APPEND | O_CLOEXEC | O_NOFOLLOW);
+	/* Emptied even when the rest cannot be kept: it is the space that matters. */
+	if (fd >= 0 && ftruncate(fd, 0) == 0 && buf && write(fd, buf, size) < 0)
+		log_warn("%s: its last lines are lost: %m", path);
+	if (fd >= 0)
+		close(fd);
+	free(buf);
+	return true;
 }

@@ -18,6 +18,11 @@ json_t *tail_lines(const char *path, off_t from, unsigned int n);
  * of its line, cleaned like tail_lines(). False when @text is not there.
  */
 bool tail_find(const char *path, off_t from, const char *text, char *rest, size_t rest_size);
+/*
+ * When the file has grown beyond @max bytes, cut it down to its last @keep. Whoever else writes it
+ * must append (O_APPEND). True when it was cut.
+ */
+bool tail_trim(const char *path, off_t max, size_t keep);
 /* Bytes in the file now, 0 when there is none. */
 off_t tail_size(const char *path);
 

@@ -13,16 +13,16 @@
 
 #include "base/log.h"
 
-#define MAX_ARGS	512
-#define MAX_DRIVES	16
-#define DEFAULT_AGENT	"org.qemu.guest_agent.0"
-#define MSG_TIMEOUT	1000 /* ms; a stuck server freezes QEMU's monitor for that long at most */
+#define MAX_ARGS	  512
+#define MAX_DRIVES	  16
+#define DEFAULT_AGENT	  "org.qemu.guest_agent.0"
+#define MSG_TIMEOUT	  1000 /* ms; a stuck server freezes QEMU's monitor for that long at most */
 /* Removing a device aborts QEMU up to this version. */
 #define BUGGY_UP_TO_MAJOR 11
 #define BUGGY_UP_TO_MINOR 1
 /* -mon is the only way up to this version and deprecated after it. */
-#define MON_UP_TO_MAJOR 11
-#define MON_UP_TO_MINOR 0
+#define MON_UP_TO_MAJOR	  11
+#define MON_UP_TO_MINOR	  0
 
 /* False, too, for what is no version. */
 static bool version_after(const char *version, int major, int minor)
@@ -80,7 +80,7 @@ static void add_drives(struct args *a, const json_t *drives)
 	json_t *d;
 	size_t i;
 
-	json_array_foreach((json_t *)drives, i, d) {
+	json_array_foreach ((json_t *)drives, i, d) {
 		const char *fmt = json_string_value(json_object_get(d, "format"));
 		const char *serial = json_string_value(json_object_get(d, "serial"));
 		const char *iface = json_string_value(json_object_get(d, "interface"));
@@ -141,7 +141,7 @@ char **vm_args(const struct vm_conf *conf)
 	if (!a.v)
 		return NULL;
 	add(&a, "%s", json_string_value(json_object_get(conf->qemu, "path")));
-	json_array_foreach(json_object_get(conf->qemu, "args"), i, extra)
+	json_array_foreach (json_object_get(conf->qemu, "args"), i, extra)
 		add(&a, "%s", json_string_value(extra));
 	add(&a, "-name");
 	add(&a, "guest=%s,debug-threads=on", conf->name);
@@ -307,8 +307,9 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 
 enum vfuser_msix_mode vm_msix_mode(const char *version)
 {
-	return version_after(version, BUGGY_UP_TO_MAJOR, BUGGY_UP_TO_MINOR) ? VFUSER_MSIX_NATIVE
-									    : VFUSER_MSIX_MASQUERADE;
+	return version_after(version, BUGGY_UP_TO_MAJOR, BUGGY_UP_TO_MINOR)
+		       ? VFUSER_MSIX_NATIVE
+		       : VFUSER_MSIX_MASQUERADE;
 }
 
 /* A member that is a string of a path to a file that we may read (or run). */
@@ -361,7 +362,7 @@ bool vm_check_qemu(const json_t *qemu, char *why, size_t why_size, const char **
 		snprintf(why, why_size, "QEMU: 'args' must be an array of strings");
 		return false;
 	}
-	json_array_foreach(args, i, v) {
+	json_array_foreach (args, i, v) {
 		if (!json_is_string(v)) {
 			snprintf(why, why_size, "QEMU: 'args' must be an array of strings");
 			return false;
@@ -401,7 +402,7 @@ bool vm_check_image(const json_t *image, const char *vm, char *why, size_t why_s
 			 MAX_DRIVES);
 		return false;
 	}
-	json_array_foreach(drives, i, d) {
+	json_array_foreach (drives, i, d) {
 		snprintf(what, sizeof(what), "VM %s: drive %zu", vm, i);
 		if (!check_file(d, "file", what, R_OK, why, why_size) ||
 		    !check_word(d, "serial", what, why, why_size) ||

@@ -203,7 +203,7 @@ static bool env_ok(const json_t *env)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach((json_t *)env, i, v) {
+	json_array_foreach ((json_t *)env, i, v) {
 		const char *s = json_string_value(v);
 
 		if (!strchr(s, '=') || s[0] == '=' || s[0] == '-')
@@ -221,9 +221,9 @@ static json_t *exec_args(const json_t *args)
 	bool with_env = json_array_size(env) > 0;
 	size_t i;
 
-	json_array_foreach(env, i, v)
+	json_array_foreach (env, i, v)
 		json_array_append(rest, v);
-	json_array_foreach(argv, i, v)
+	json_array_foreach (argv, i, v)
 		if (i || with_env)
 			json_array_append(rest, v);
 	o = json_pack("{s:s, s:o, s:b}", "path",
@@ -244,7 +244,8 @@ static bool stdin_ok(struct control_req *req, const json_t *args)
 	free(data);
 	if (!ok)
 		control_fail(req, CTL_INVALID_ARGUMENT, NULL,
-			     "argument 'stdin' must be base64 of at most %u bytes", VM_EXEC_MAX_STDIN);
+			     "argument 'stdin' must be base64 of at most %u bytes",
+			     VM_EXEC_MAX_STDIN);
 	return ok;
 }
 
@@ -257,7 +258,8 @@ void vm_exec(struct run_vm *rv, struct control_req *req, const json_t *args)
 	int rc;
 
 	if (!env_ok(json_object_get(args, "env"))) {
-		control_fail(req, CTL_INVALID_ARGUMENT, NULL, "argument 'env' must hold NAME=value");
+		control_fail(req, CTL_INVALID_ARGUMENT, NULL,
+			     "argument 'env' must hold NAME=value");
 		return;
 	}
 	if (!stdin_ok(req, args))

@@ -15,9 +15,9 @@
  *	process ends				any -> EXITED or FAILED
  *
  * Monitor and agent are freed when the process has ended and the monitor was read to its end (its
- * last event may say why). A process that stays after its monitor closed is killed. QEMU's exit status alone decides
- * nothing: a panic ends it with 0 as a power-off does. What decides is whether somebody
- * wished it (vm_kill(), vm_quit(), the guest's own power-off in SHUTDOWN).
+ * last event may say why). A process that stays after its monitor closed is killed. QEMU's exit
+ * status alone decides nothing: a panic ends it with 0 as a power-off does. What decides is
+ * whether somebody wished it (vm_kill(), vm_quit(), the guest's own power-off in SHUTDOWN).
  */
 #define LOG_TAG "vm"
 #include "host/vm_qemu.h"
@@ -40,11 +40,13 @@
 #include "base/log.h"
 #include "host/tail.h"
 
-#define QMP_TIMEOUT	 10000 /* ms; longer than vfio-user's x-msg-timeout times its retries */
-#define START_TIMEOUT	 30    /* s until the monitor must have answered */
-#define CLOSED_TIMEOUT	 2     /* s between the monitor's end and the process's */
-#define PANIC_TEXT	 "Kernel panic - not syncing"
-#define CHILD_FD_BASE	 10
+#define QMP_TIMEOUT    10000 /* ms; longer than vfio-user's x-msg-timeout times its retries */
+#define START_TIMEOUT  30    /* s until the monitor must have answered */
+#define CLOSED_TIMEOUT 2     /* s between the monitor's end and the process's */
+#define PANIC_TEXT     "Kernel panic - not syncing"
+#define LOG_MAX	       (32 << 20) /* bytes of a log, then cut to LOG_KEEP */
+#define LOG_KEEP       (1u << 20)
+#define CHILD_FD_BASE  10
 
 struct vm {
 	struct vm_conf conf;
@@ -76,8 +78,8 @@ struct vm {
 };
 
 static const char *const state_names[] = {
-	[VM_DOWN] = "down",	    [VM_STARTING] = "starting", [VM_RUNNING] = "running",
-	[VM_READY] = "ready",	    [VM_PANICKED] = "panicked", [VM_EXITED] = "exited",
+	[VM_DOWN] = "down",	[VM_STARTING] = "starting", [VM_RUNNING] = "running",
+	[VM_READY] = "ready",	[VM_PANICKED] = "panicked", [VM_EXITED] = "exited",
 	[VM_FAILED] = "failed",
 };
 static_assert(ARRAY_SIZE(state_names) == VM_N_STATES, "every state has a name");
@@ -213,10 +215,11 @@ static void judge_end(struct vm *vm)
 	}
 	qemu_says(vm, says, sizeof(says));
 	if (by_signal)
-		snprintf(reason, sizeof(reason), "QEMU was ended by signal %d (%s)%s", si->si_status,
-			 strsignal(si->si_status), says);
+		snprintf(reason, sizeof(reason), "QEMU was ended by signal %d (%s)%s",
+			 si->si_status, strsignal(si->si_status), says);
 	else
-		snprintf(reason, sizeof(reason), "QEMU ended with status %d%s", si->si_status, says);
+		snprintf(reason, sizeof(reason), "QEMU ended with status %d%s", si->si_status,
+			 says);
 	set_state(vm, VM_FAILED, reason);
 }
 
@@ -442,8 +445,7 @@ int vm_reset(struct vm *vm, qmp_reply_fn fn, void *fn_arg)
 
 	if (!r)
 		return -ENOMEM;
-	*r = (struct reset){
-		.vm = vm, .cont = vm->state == VM_PANICKED, .fn = fn, .arg = fn_arg};
+	*r = (struct reset){.vm = vm, .cont = vm->state == VM_PANICKED, .fn = fn, .arg = fn_arg};
 	rc = qmp_send(vm->qmp, "system_reset", NULL, QMP_TIMEOUT, on_reset_done, r);
 	if (rc)
 		free(r);
@@ -616,4 +618,14 @@ json_t *vm_console_tail(const struct vm *vm, unsigned int n)
 json_t *vm_qemu_tail(const struct vm *vm, unsigned int n)
 {
 	return tail_lines(vm->conf.qemu_log, 0, n);
+}
+
+void vm_trim_logs(struct vm *vm)
+{
+	if (tail_trim(vm->conf.console_log, LOG_MAX, LOG_KEEP)) {
+		vm->start_offset = vm->boot_offset = 0;
+		log_info("%s: the console's log was cut to its last %u bytes", vm->conf.name,
+			 LOG_KEEP);
+	}
+	tail_trim(vm->conf.qemu_log, LOG_MAX, LOG_KEEP);
 }

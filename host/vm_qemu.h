@@ -87,6 +87,8 @@ bool vm_exit_status(const struct vm *vm, int *status);
 /* NULL unless VM_READY. */
 struct agent *vm_agent(const struct vm *vm);
 unsigned int vm_silent_ms(const struct vm *vm);
+/* Keep the console's and QEMU's logs, which a guest can fill, within bounds. */
+void vm_trim_logs(struct vm *vm);
 /* Last lines of the console since the process started, and of QEMU's own output. */
 json_t *vm_console_tail(const struct vm *vm, unsigned int n);
 json_t *vm_qemu_tail(const struct vm *vm, unsigned int n);

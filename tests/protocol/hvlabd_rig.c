@@ -42,7 +42,8 @@ void hvlabd_start(struct hvlabd *d)
 		_exit(127);
 	}
 	close(p[1]);
-	while (n < sizeof(d->ready) - 1 && (got = read(p[0], d->ready + n, sizeof(d->ready) - 1 - n)) > 0)
+	while (n < sizeof(d->ready) - 1 &&
+	       (got = read(p[0], d->ready + n, sizeof(d->ready) - 1 - n)) > 0)
 		n += (size_t)got;
 	d->ready[n] = '\0';
 	close(p[0]);
@@ -129,9 +130,9 @@ void ctl_open(struct ctl *c, const struct hvlabd *d)
 	c->fd = fd_unix_connect(d->sock);
 	assert_true(c->fd >= 0);
 	greeting = ctl_next(c);
-	assert_int_equal(json_integer_value(json_object_get(json_object_get(greeting, "hvlab"),
-							    "pid")),
-			 d->pid);
+	assert_int_equal(
+		json_integer_value(json_object_get(json_object_get(greeting, "hvlab"), "pid")),
+		d->pid);
 	json_decref(greeting);
 }
 
@@ -242,7 +243,7 @@ json_t *ctl_event(struct ctl *c, const char *name, const char *state)
 	json_t *v;
 	size_t i;
 
-	json_array_foreach(c->events, i, v) {
+	json_array_foreach (c->events, i, v) {
 		if (is_event(v, name, state)) {
 			json_incref(v);
 			json_array_remove(c->events, i);

@@ -187,7 +187,7 @@ static void a_flood_of_descriptors_costs_its_sender_the_connection(void **state)
 
 static void without_a_lab_commands_say_so(void **state)
 {
-	static const char *const about_vms[] = {"vm-console", "vm-log",  "vm-reset", "vm-reboot",
+	static const char *const about_vms[] = {"vm-console",  "vm-log",  "vm-reset", "vm-reboot",
 						"vm-shutdown", "vm-kill", "vm-start"};
 	struct ctl c;
 	json_t *v;
@@ -227,7 +227,7 @@ static void every_command_is_in_the_schema_and_in_the_page(void **state)
 	list = ctl_ok(&c, "query-commands", NULL);
 	schema = ctl_ok(&c, "query-schema", NULL);
 	assert_int_equal(json_array_size(list), json_array_size(schema));
-	json_array_foreach(schema, i, cmd) {
+	json_array_foreach (schema, i, cmd) {
 		const char *name = json_string_value(json_object_get(cmd, "name"));
 		char want[64], *at;
 
@@ -235,7 +235,7 @@ static void every_command_is_in_the_schema_and_in_the_page(void **state)
 		at = strstr(page, want);
 		if (!at)
 			fail_msg("%s is not described in docs/protocol.md", name);
-		json_array_foreach(json_object_get(cmd, "arguments"), k, arg) {
+		json_array_foreach (json_object_get(cmd, "arguments"), k, arg) {
 			const char *a = json_string_value(json_object_get(arg, "name"));
 
 			snprintf(want, sizeof(want), "`%s`", a);

@@ -29,10 +29,10 @@ static const char pair[] = "networks: [{name: blue}]\n"
 static json_t *up_args(const char *mode, const char *wait)
 {
 	json_t *image = json_pack("{s:s}", "kernel", FAKE_QEMU);
-	json_t *args = json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:[s]}, s:{s:O, s:O}}}", "content",
-				 pair, "file", "pair.yaml", "wait", wait, "parts", "qemu", "path",
-				 FAKE_QEMU, "version", "11.1.3", "args", mode, "images", "a", image,
-				 "b", image);
+	json_t *args =
+		json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:[s]}, s:{s:O, s:O}}}", "content", pair,
+			  "file", "pair.yaml", "wait", wait, "parts", "qemu", "path", FAKE_QEMU,
+			  "version", "11.1.3", "args", mode, "images", "a", image, "b", image);
 
 	json_decref(image);
 	assert_non_null(args);
@@ -66,8 +66,8 @@ static void assert_nothing_is_up(struct ctl *c, const struct hvlabd *d)
 static pid_t vm_pid_of(struct ctl *c, size_t index)
 {
 	json_t *v = ctl_ok(c, "query-status", NULL);
-	pid_t pid = (pid_t)json_integer_value(json_object_get(
-		json_array_get(json_object_get(v, "vms"), index), "pid"));
+	pid_t pid = (pid_t)json_integer_value(
+		json_object_get(json_array_get(json_object_get(v, "vms"), index), "pid"));
 
 	json_decref(v);
 	assert_true(pid > 0);
@@ -98,7 +98,8 @@ static void up_exec_down(void **state)
 	v = ctl_ok(&c, "query-fdb", json_pack("{s:s}", "network", "blue"));
 	assert_int_equal(json_array_size(v), 2);
 	json_decref(v);
-	ctl_refused(&c, "lab-up", up_args("run", "ready"), "InvalidState", "lab pair is up already");
+	ctl_refused(&c, "lab-up", up_args("run", "ready"), "InvalidState",
+		    "lab pair is up already");
 	v = ctl_ok(&c, "lab-down", NULL);
 	assert_int_equal(json_integer_value(json_object_get(v, "vms")), 2);
 	json_decref(v);
@@ -227,8 +228,8 @@ static void a_lab_that_is_not_ready_can_be_kept_for_a_look(void **state)
 	assert_string_equal(json_string_value(json_object_get(json_object_get(v, "lab"), "state")),
 			    "running");
 	json_decref(v);
-	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"), "GuestDead",
-		    "panicked");
+	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"),
+		    "GuestDead", "panicked");
 	/* Started again while its paused QEMU is still there; it panics again. */
 	pid = vm_pid_of(&c, 0);
 	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
@@ -246,8 +247,8 @@ static void a_vm_that_dies_takes_only_its_own_requests_along(void **state)
 	ctl_open(&c, *state);
 	json_decref(ctl_ok(&c, "events-subscribe", NULL));
 	json_decref(ctl_ok(&c, "lab-up", up_args("exec-die", "ready")));
-	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"), "GuestDead",
-		    "VM a is failed: QEMU was ended by signal 6");
+	ctl_refused(&c, "vm-exec", json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"),
+		    "GuestDead", "VM a is failed: QEMU was ended by signal 6");
 	v = ctl_event(&c, "VM_STATE", "failed");
 	assert_non_null(json_object_get(json_object_get(v, "data"), "console"));
 	json_decref(v);
@@ -273,8 +274,8 @@ static void kill_and_start_again(void **state)
 	v = ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "exited"));
 	json_decref(v);
 	ctl_refused(&c, "vm-kill", vm_arg("a"), "InvalidState", "is exited");
-	ctl_refused(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready"), "GuestDead",
-		    "killed by vm-kill");
+	ctl_refused(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready"),
+		    "GuestDead", "killed by vm-kill");
 	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
 	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready")));
 	assert_int_not_equal(vm_pid_of(&c, 0), pid);
@@ -294,16 +295,17 @@ static void a_program_that_does_not_end_times_out_or_is_cancelled(void **state)
 	ctl_refused(&c, "vm-wait",
 		    json_pack("{s:s, s:s, s:i}", "vm", "a", "state", "panicked", "timeout_ms", 100),
 		    "Timeout", "not panicked in time");
-	ctl_send(&c, "{\"execute\":\"vm-exec\",\"arguments\":{\"vm\":\"a\",\"argv\":[\"x\"]},\"id\":\"e\"}\n"
+	ctl_send(&c, "{\"execute\":\"vm-exec\",\"arguments\":{\"vm\":\"a\",\"argv\":[\"x\"]},"
+		     "\"id\":\"e\"}\n"
 		     "{\"execute\":\"vm-wait\",\"arguments\":{\"vm\":\"a\",\"state\":\"down\"},"
 		     "\"id\":\"w\"}\n"
 		     "{\"execute\":\"lab-down\",\"id\":\"d\"}\n");
 	for (int i = 0; i < 2; i++) {
 		v = ctl_next(&c);
 		assert_string_not_equal(json_string_value(json_object_get(v, "id")), "d");
-		assert_string_equal(json_string_value(json_object_get(json_object_get(v, "error"),
-								      "class")),
-				    "Cancelled");
+		assert_string_equal(
+			json_string_value(json_object_get(json_object_get(v, "error"), "class")),
+			"Cancelled");
 		json_decref(v);
 	}
 	v = ctl_next(&c);
@@ -330,8 +332,8 @@ static void a_client_that_leaves_during_lab_up_stops_nothing(void **state)
 {
 	struct hvlabd *d = *state;
 	struct ctl c, other;
-	json_t *req = json_pack("{s:s, s:o}", "execute", "lab-up", "arguments",
-				up_args("run", "ready"));
+	json_t *req =
+		json_pack("{s:s, s:o}", "execute", "lab-up", "arguments", up_args("run", "ready"));
 	char *text = json_dumps(req, JSON_COMPACT);
 
 	ctl_open(&c, d);
@@ -404,8 +406,8 @@ static void a_capture_goes_to_the_descriptor_that_came_along(void **state)
 	json_decref(v);
 	assert_true(fd_send(c.fd, &iov, 1, &p[1], 1, 0) > 0);
 	v = ctl_next(&c);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(v, "error"), "class")),
-			    "Busy");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(v, "error"), "class")), "Busy");
 	json_decref(v);
 	close(p[1]);
 	/* Section header block of pcapng. */

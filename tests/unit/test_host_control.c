@@ -166,9 +166,9 @@ static int setup(void **state)
 	assert_non_null(r->c);
 	r->fd = dial(r);
 	greeting = next(r);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(greeting, "hvlab"),
-							      "version")),
-			    HVLAB_VERSION);
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(greeting, "hvlab"), "version")),
+		HVLAB_VERSION);
 	json_decref(greeting);
 	*state = r;
 	return 0;
@@ -396,8 +396,8 @@ static void events_go_to_who_wants_them(void **state)
 	v = next(r);
 	assert_string_equal(json_string_value(json_object_get(v, "event")), "WANTED");
 	assert_int_equal(json_integer_value(json_object_get(json_object_get(v, "data"), "n")), 3);
-	assert_true(json_integer_value(json_object_get(json_object_get(v, "timestamp"),
-						       "seconds")) > 0);
+	assert_true(json_integer_value(
+			    json_object_get(json_object_get(v, "timestamp"), "seconds")) > 0);
 	json_decref(v);
 	assert_null(next(r));
 	assert_null(next_on(r, other));
@@ -511,8 +511,8 @@ static void a_line_without_end_is_cut_off(void **state)
 		turn(r);
 	}
 	v = next(r);
-	assert_non_null(strstr(json_string_value(json_object_get(json_object_get(v, "error"), "desc")),
-			       "16 MiB"));
+	assert_non_null(strstr(
+		json_string_value(json_object_get(json_object_get(v, "error"), "desc")), "16 MiB"));
 	json_decref(v);
 	assert_true(recv(r->fd, &c, 1, 0) <= 0);
 	free(big);
@@ -548,8 +548,8 @@ static void too_many_clients_are_turned_away(void **state)
 	extra = dial(r);
 	json_decref(next_on(r, extra));
 	v = next_on(r, extra);
-	assert_string_equal(json_string_value(json_object_get(json_object_get(v, "error"), "class")),
-			    "Busy");
+	assert_string_equal(
+		json_string_value(json_object_get(json_object_get(v, "error"), "class")), "Busy");
 	json_decref(v);
 	close(extra);
 	for (unsigned int i = 0; i < CONTROL_MAX_CLIENTS - 1; i++)

@@ -27,8 +27,13 @@
 static void base64_is_that_of_the_rfc(void **state)
 {
 	static const char *const vectors[][2] = {
-		{"", ""},	      {"f", "Zg=="},	    {"fo", "Zm8="},	   {"foo", "Zm9v"},
-		{"foob", "Zm9vYg=="}, {"fooba", "Zm9vYmE="}, {"foobar", "Zm9vYmFy"},
+		{"", ""},
+		{"f", "Zg=="},
+		{"fo", "Zm8="},
+		{"foo", "Zm9v"},
+		{"foob", "Zm9vYg=="},
+		{"fooba", "Zm9vYmE="},
+		{"foobar", "Zm9vYmFy"},
 	};
 
 	(void)state;
@@ -66,8 +71,8 @@ static void base64_takes_every_byte_there_and_back(void **state)
 
 static void base64_is_strict(void **state)
 {
-	static const char *const wrong[] = {"Z",	"Zg",	"Zg=",	"Zg==Zg==", "Z===", "====",
-					    "Zh==",	"Zm9=", "Zm 9", "Zm9v\n",   "Zm9-", "Zm9_"};
+	static const char *const wrong[] = {"Z",    "Zg",   "Zg=",  "Zg==Zg==", "Z===", "====",
+					    "Zh==", "Zm9=", "Zm 9", "Zm9v\n",	"Zm9-", "Zm9_"};
 	size_t size;
 
 	(void)state;
@@ -182,6 +187,24 @@ static void a_text_is_found_where_it_stands_last(void **state)
 	assert_false(tail_find("/nonexistent", 0, "x", rest, sizeof(rest)));
 }
 
+static void a_log_is_cut_to_its_end_and_still_appended_to(void **state)
+{
+	struct dir *d = *state;
+	char path[64];
+	int fd;
+
+	snprintf(path, sizeof(path), "%s/log", d->path);
+	put_file(d, "log", "one\ntwo\nthree\n", 14);
+	fd = open(path, O_WRONLY | O_APPEND);
+	assert_false(tail_trim(path, 14, 6));
+	assert_true(tail_trim(path, 13, 6));
+	assert_int_equal(write(fd, "four\n", 5), 5);
+	close(fd);
+	assert_tail(path, 0, 9, "three|four|");
+	assert_int_equal(tail_size(path), 11);
+	assert_false(tail_trim("/nonexistent", 0, 1));
+}
+
 static void the_directory_is_found_in_order(void **state)
 {
 	char dir[RUNTIME_DIR_MAX + 1];
@@ -197,8 +220,9 @@ static void the_directory_is_found_in_order(void **state)
 	assert_int_equal(runtime_dir_find("/w//", dir), 0);
 	assert_string_equal(dir, "/w");
 	assert_int_equal(runtime_dir_find("relative", dir), -EINVAL);
-	assert_int_equal(runtime_dir_find("/this/path/is/too/long/for/a/socket/address/to/fit/in", dir),
-			 -ENAMETOOLONG);
+	assert_int_equal(
+		runtime_dir_find("/this/path/is/too/long/for/a/socket/address/to/fit/in", dir),
+		-ENAMETOOLONG);
 	unsetenv("HVLAB_RUNTIME_DIR");
 }
 
@@ -302,6 +326,7 @@ int main(void)
 		T(a_tail_is_the_last_lines),
 		T(a_tail_does_not_act_on_the_terminal),
 		T(a_text_is_found_where_it_stands_last),
+		T(a_log_is_cut_to_its_end_and_still_appended_to),
 		cmocka_unit_test(the_directory_is_found_in_order),
 		T(one_daemon_at_a_time_and_the_other_hears_whose_it_is),
 		T(a_directory_open_to_others_is_refused),

@@ -208,9 +208,8 @@ static void answers_find_their_commands_in_any_order(void **state)
 	begin(&t);
 	greet(&t);
 	assert_int_equal(qmp_send(t.q, "stop", NULL, 0, on_reply, &t), 0);
-	assert_int_equal(qmp_send(t.q, "device_del", json_pack("{s:s}", "id", "vf0"), 0, on_reply,
-				  &t),
-			 0);
+	assert_int_equal(
+		qmp_send(t.q, "device_del", json_pack("{s:s}", "id", "vf0"), 0, on_reply, &t), 0);
 	hear(&t, "\"device_del\",\"arguments\":{\"id\":\"vf0\"},\"id\":3");
 	say(&t, "{\"id\": 3, \"error\": {\"class\": \"DeviceNotFound\", \"desc\": \"gone\"}}");
 	say(&t, "{\"event\": \"STOP\"}");

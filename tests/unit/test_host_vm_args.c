@@ -158,8 +158,7 @@ static void every_nic_has_a_port_of_its_own_and_memory_is_shared(void **state)
 				 "{\"driver\":\"vfio-user-pci\",\"id\":\"vf1\",\"bus\":\"rp1\","
 				 "\"socket\":{\"type\":\"unix\",\"path\":\"/run/x/eth1.vfio\"},"
 				 "\"x-msg-timeout\":1000}"));
-	assert_non_null(value_of(argv, "-object",
-				 "memory-backend-memfd,id=m0,size=256M,share=on"));
+	assert_non_null(value_of(argv, "-object", "memory-backend-memfd,id=m0,size=256M,share=on"));
 	assert_string_equal(argv[0], "/q");
 	assert_string_equal(argv[1], "-L");
 	for (char **a = argv; *a; a++)
@@ -193,8 +192,7 @@ static void the_monitor_is_asked_for_in_the_versions_way(void **state)
 		struct vm_conf c = conf_of(cases[i].version, 2, false);
 		char **argv = vm_args(&c);
 
-		assert_int_equal(value_of(argv, "-object", "monitor-qmp") != NULL,
-				 cases[i].object);
+		assert_int_equal(value_of(argv, "-object", "monitor-qmp") != NULL, cases[i].object);
 		assert_int_equal(value_of(argv, "-mon", "qmp0") != NULL, !cases[i].object);
 		vm_args_free(argv);
 		vm_conf_clear(&c);
