@@ -13,10 +13,10 @@
 #include "base/fd.h"
 #include "base/util.h"
 
-#define PROTOCOL	  1
-#define GREETING_MS	  5000
-#define READ_SIZE	  65536u
-#define MAX_LINE	  (256u << 20) /* an exec's two outputs of 16 MiB, base64, with room */
+#define PROTOCOL    1
+#define GREETING_MS 5000
+#define READ_SIZE   65536u
+#define MAX_LINE    (256u << 20) /* an exec's two outputs of 16 MiB, base64, with room */
 
 struct client {
 	int fd, wake_fd;

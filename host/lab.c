@@ -17,12 +17,12 @@
 
 #include "base/fd.h"
 
-#define OPT	(CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
+#define OPT	 (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
 #define TEXT_MAX 4096 /* of one value; the checks know better what is too long */
 
 /* ON and OFF as YAML 1.1 spells them. libcyaml's own boolean takes any word for true. */
 static const cyaml_strval_t switch_words[] = {
-	{"on", FILE_ON},   {"off", FILE_OFF},	{"yes", FILE_ON},
+	{"on", FILE_ON},  {"off", FILE_OFF}, {"yes", FILE_ON},
 	{"no", FILE_OFF}, {"true", FILE_ON}, {"false", FILE_OFF},
 };
 
@@ -209,7 +209,8 @@ int lab_load_file(const char *path, struct lab **lab, struct lab_errors *errs)
 fail:
 	ret = -errno;
 	lab_errors_add(errs, 0, 0, "",
-		       ret == -EISDIR ? "name the file in it" : "check the path, or its permissions",
+		       ret == -EISDIR ? "name the file in it"
+				      : "check the path, or its permissions",
 		       "cannot read the lab file: %s", strerror(-ret));
 out:
 	fd_close(&fd);
@@ -271,10 +272,10 @@ json_t *lab_to_json(const struct lab *lab)
 	for (unsigned int n = 0; n < lab->n_nets; n++) {
 		const struct lab_net *net = &lab->nets[n];
 
-		json_array_append_new(nets, json_pack("{s:s, s:o, s:o, s:i}", "name", net->name,
-						      "subnet", text_or_none(net->cidr4),
-						      "subnet6", text_or_none(net->cidr6), "mtu",
-						      (int)net->mtu));
+		json_array_append_new(nets,
+				      json_pack("{s:s, s:o, s:o, s:i}", "name", net->name, "subnet",
+						text_or_none(net->cidr4), "subnet6",
+						text_or_none(net->cidr6), "mtu", (int)net->mtu));
 	}
 	for (unsigned int v = 0; v < lab->n_vms; v++)
 		json_array_append_new(vms, vm_to_json(lab, &lab->vms[v]));

@@ -24,8 +24,8 @@
 #define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
 #define LAB_MAX_NETS	 64
 #define LAB_MAX_VMS	 64
-#define LAB_MAX_NICS	 8 /* of one VM */
-#define LAB_MAX_APPEND	 1024 /* bytes added to a kernel command line */
+#define LAB_MAX_NICS	 8	    /* of one VM */
+#define LAB_MAX_APPEND	 1024	    /* bytes added to a kernel command line */
 #define LAB_MAX_TEXT	 (1u << 20) /* bytes of a lab file */
 
 #define LAB_MTU_MIN	   68

@@ -42,8 +42,8 @@ int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_e
 
 		lab_errors_add(errs, marked ? (unsigned int)parser.problem_mark.line + 1 : 0,
 			       marked ? (unsigned int)parser.problem_mark.column + 1 : 0, "",
-			       marked ? "check the indentation, the colons and the quotes here" :
-					"save the file as UTF-8 text",
+			       marked ? "check the indentation, the colons and the quotes here"
+				      : "save the file as UTF-8 text",
 			       "not valid YAML: %s%s%s", parser.problem ? parser.problem : "error",
 			       parser.context ? " " : "", parser.context ? parser.context : "");
 		goto out;

@@ -84,11 +84,11 @@ json_t *lab_errors_to_json(const struct lab_errors *errs)
 	for (unsigned int i = 0; i < errs->n; i++) {
 		const struct lab_error *e = &errs->list[i];
 
-		json_array_append_new(list, json_pack("{s:o, s:i, s:i, s:o, s:o, s:o}", "file",
-						      text(errs->file), "line", (int)e->line,
-						      "column", (int)e->column, "key", text(e->key),
-						      "reason", text(e->reason), "remedy",
-						      text(e->remedy)));
+		json_array_append_new(list,
+				      json_pack("{s:o, s:i, s:i, s:o, s:o, s:o}", "file",
+						text(errs->file), "line", (int)e->line, "column",
+						(int)e->column, "key", text(e->key), "reason",
+						text(e->reason), "remedy", text(e->remedy)));
 	}
 	return list;
 }

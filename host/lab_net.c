@@ -16,9 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define FIRST_HOST	 4
-#define SMALL_HOST_BITS	 4 /* below this many host bits, host numbers start at 1 */
-#define IPV6_MIN_MTU	 1280 /* RFC 8200 section 5 */
+#define FIRST_HOST	4
+#define SMALL_HOST_BITS 4    /* below this many host bits, host numbers start at 1 */
+#define IPV6_MIN_MTU	1280 /* RFC 8200 section 5 */
 
 struct addr {
 	uint8_t b[16];
@@ -191,8 +191,8 @@ static bool check_subnet(struct lab_doc *ld, const char *path, const char *text,
 	if (prefix < 8 || prefix > most) {
 		snprintf(remedy, sizeof(remedy), "use a prefix length from 8 to %u", most);
 		lab_doc_error(ld, path, remedy, "/%u leaves %s", prefix,
-			      prefix < 8 ? "more addresses than a lab can mean" :
-					   "no room for two guests");
+			      prefix < 8 ? "more addresses than a lab can mean"
+					 : "no room for two guests");
 		return false;
 	}
 	s->bits = width - prefix;
@@ -228,10 +228,13 @@ static void check_given(struct lab_doc *ld, unsigned int n, const struct file_ne
 
 		if (!overlap(&s, &other))
 			continue;
-		lab_doc_error(ld, path.s, "choose another", "%s overlaps %s of network %s (line %u)",
-			      text, family == AF_INET ? lab->nets[o].cidr4 : lab->nets[o].cidr6,
-			      lab->nets[o].name, lab_doc_line(ld, lab_path("networks[%u].subnet%s",
-			      o, family == AF_INET ? "" : "6").s));
+		lab_doc_error(ld, path.s, "choose another",
+			      "%s overlaps %s of network %s (line %u)", text,
+			      family == AF_INET ? lab->nets[o].cidr4 : lab->nets[o].cidr6,
+			      lab->nets[o].name,
+			      lab_doc_line(ld, lab_path("networks[%u].subnet%s", o,
+							family == AF_INET ? "" : "6")
+						       .s));
 	}
 	if (family == AF_INET6 && lab->nets[n].mtu < IPV6_MIN_MTU)
 		lab_doc_error(ld, path.s, "raise the mtu to 1280, or write subnet6: none",
@@ -342,7 +345,8 @@ static struct lab_vm *taken(struct lab *lab, unsigned int v, unsigned int i, int
 static void check_ip(struct lab_doc *ld, struct lab *lab, unsigned int v, unsigned int i,
 		     int family, const char *text)
 {
-	struct lab_path path = lab_path("vms[%u].nics[%u].ip%s", v, i, family == AF_INET ? "" : "6");
+	struct lab_path path =
+		lab_path("vms[%u].nics[%u].ip%s", v, i, family == AF_INET ? "" : "6");
 	struct lab_nic *nic = &lab->vms[v].nics[i], *who;
 	const struct lab_net *net = &lab->nets[nic->net];
 	struct subnet s = subnet_of(net, family);
@@ -377,11 +381,9 @@ static void check_ip(struct lab_doc *ld, struct lab *lab, unsigned int v, unsign
 		return;
 	}
 	host = addr_low(&a, s.bits);
-	if (addr_low_is_zero(&a, s.bits) ||
-	    (family == AF_INET && host == (1ull << s.bits) - 1)) {
-		lab_doc_error(ld, path.s, "choose one between them",
-			      "%s is the %s address of %s", text,
-			      host ? "broadcast" : "network's own", cidr);
+	if (addr_low_is_zero(&a, s.bits) || (family == AF_INET && host == (1ull << s.bits) - 1)) {
+		lab_doc_error(ld, path.s, "choose one between them", "%s is the %s address of %s",
+			      text, host ? "broadcast" : "network's own", cidr);
 		return;
 	}
 	if (family == AF_INET6 && nic->mtu < IPV6_MIN_MTU)

@@ -28,8 +28,10 @@ bool lab_check_name(struct lab_doc *ld, const char *path, const char *what, cons
 		return false;
 	}
 	if (len > max) {
-		lab_doc_error(ld, path, "shorten it", "%s \"%.32s...\" has %zu characters, at most "
-			      "%zu are possible", what, name, len, max);
+		lab_doc_error(ld, path, "shorten it",
+			      "%s \"%.32s...\" has %zu characters, at most "
+			      "%zu are possible",
+			      what, name, len, max);
 		return false;
 	}
 	for (size_t i = 0; i < len; i++) {
@@ -110,10 +112,11 @@ static void check_bzimage(struct lab_doc *ld, const char *path, const char *file
 	struct stat st;
 
 	if (stat(file, &st) != 0 || access(file, R_OK) != 0)
-		lab_doc_error(ld, path,
-			      "name arch/x86/boot/bzImage of your build tree; a relative path starts "
-			      "at the lab file's folder", "cannot read the kernel %.160s: %s", file,
-			      strerror(errno));
+		lab_doc_error(
+			ld, path,
+			"name arch/x86/boot/bzImage of your build tree; a relative path starts "
+			"at the lab file's folder",
+			"cannot read the kernel %.160s: %s", file, strerror(errno));
 	else if (!S_ISREG(st.st_mode))
 		lab_doc_error(ld, path, "name the bzImage itself", "%.200s is not a file", file);
 }
@@ -138,8 +141,7 @@ static int check_kernel(struct lab_doc *ld, const char *at, const struct file_vm
 	unsigned int i;
 
 	if (f->kernel && f->bzimage)
-		lab_doc_error(ld, path.s, "keep one of them",
-			      "both kernel and bzimage are given");
+		lab_doc_error(ld, path.s, "keep one of them", "both kernel and bzimage are given");
 	if (f->modules && !f->bzimage)
 		lab_doc_error(ld, lab_path("%s.modules", at).s, "add bzimage: FILE, or remove it",
 			      "modules without a bzimage");
@@ -388,12 +390,12 @@ static void check_nics(struct lab_doc *ld, unsigned int v, const struct file_vm 
 			  &vm->nics[i]);
 		for (unsigned int j = 0; j < i; j++)
 			if (strcmp(vm->nics[i].name, vm->nics[j].name) == 0)
-				lab_doc_error(ld, lab_path("vms[%u].nics[%u].name", v, i).s,
-					      "give each NIC of a VM a name of its own",
-					      "the NIC name \"%s\" is taken (line %u)",
-					      vm->nics[i].name,
-					      lab_doc_line(ld, lab_path("vms[%u].nics[%u].name", v,
-									j).s));
+				lab_doc_error(
+					ld, lab_path("vms[%u].nics[%u].name", v, i).s,
+					"give each NIC of a VM a name of its own",
+					"the NIC name \"%s\" is taken (line %u)", vm->nics[i].name,
+					lab_doc_line(ld,
+						     lab_path("vms[%u].nics[%u].name", v, j).s));
 	}
 }
 

@@ -15,6 +15,7 @@
 #include "host/lab_internal.h"
 
 #define MAX_OPTIONS 24
+#define CALL_MS	    30000 /* for an answer that needs no guest */
 
 enum { OPT_RUNTIME_DIR = 1000, OPT_JSON };
 
@@ -240,6 +241,11 @@ void cli_report(int ret, const struct client_answer *a)
 			  "the daemon closed the connection");
 		return;
 	}
+	if (ret == -ETIMEDOUT) {
+		cli_error("look at hvlabd.log in the runtime directory",
+			  "the daemon has not answered for %d s", CALL_MS / 1000);
+		return;
+	}
 	if (ret) {
 		cli_error(NULL, "talking to the daemon: %s", strerror(-ret));
 		return;
@@ -256,22 +262,34 @@ void cli_report(int ret, const struct client_answer *a)
 	}
 }
 
-json_t *cli_call(struct cli *cli, const char *command, json_t *args)
+static json_t *call(struct cli *cli, const char *command, json_t *args, int timeout_ms)
 {
-	struct client_answer a;
+	struct client_answer a = {NULL, NULL};
 	int ret;
 
 	if (cli_connect(cli) < 0) {
 		json_decref(args);
 		return NULL;
 	}
-	ret = client_call(cli->client, command, args, &a);
+	ret = client_send(cli->client, command, args, -1);
+	if (ret > 0)
+		ret = client_wait(cli->client, ret, timeout_ms, &a);
 	if (ret || a.error) {
 		cli_report(ret, &a);
 		client_answer_fini(&a);
 		return NULL;
 	}
 	return a.value;
+}
+
+json_t *cli_call(struct cli *cli, const char *command, json_t *args)
+{
+	return call(cli, command, args, CALL_MS);
+}
+
+json_t *cli_call_slow(struct cli *cli, const char *command, json_t *args)
+{
+	return call(cli, command, args, -1);
 }
 
 char *cli_vnic(struct cli *cli, const char *target)

@@ -83,8 +83,12 @@ void cli_verbose(struct cli *cli, const char *fmt, ...) PRINTF_LIKE(2, 3);
 int cli_runtime(struct cli *cli);
 /* Connect to the daemon. 0, or -1 with a message that says how to start one. */
 int cli_connect(struct cli *cli);
-/* Call; the answer's value, or NULL with a message. Connects when need be. */
+/*
+ * Call; the answer's value, or NULL with a message. Connects when need be. @args is stolen.
+ * cli_call() gives up after 30 s; cli_call_slow() waits as long as it takes.
+ */
 json_t *cli_call(struct cli *cli, const char *command, json_t *args);
+json_t *cli_call_slow(struct cli *cli, const char *command, json_t *args);
 /* Report why a request failed: client_wait()'s return, or the answer's error. */
 void cli_report(int ret, const struct client_answer *a);
 

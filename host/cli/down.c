@@ -34,7 +34,7 @@ static int take_down(struct cli *cli, bool graceful, int timeout_ms)
 		json_object_set_new(args, "timeout_ms", json_integer(timeout_ms));
 	client_on_event(cli->client, on_event, &quits);
 	json_decref(cli_call(cli, "events-subscribe", json_pack("{s:[s]}", "events", "QUIT")));
-	value = cli_call(cli, "lab-down", args);
+	value = cli_call_slow(cli, "lab-down", args);
 	if (!value)
 		return -1;
 	vms = (int)out_int(value, "vms");

@@ -147,7 +147,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	free(input);
 	if (timeout_ms)
 		json_object_set_new(args, "timeout_ms", json_integer(timeout_ms));
-	answer = cli_call(cli, "vm-exec", args);
+	answer = cli_call_slow(cli, "vm-exec", args);
 	if (!answer)
 		return CLI_GUEST;
 	opt = finish(vm, answer);

@@ -30,7 +30,8 @@ const struct cli_command cmd_link = {
 	.name = "link",
 	.args = "TARGET up|down",
 	.summary = "Take the link of a NIC down or up, as the guest sees it",
-	.help = "TARGET is VM/NIC, or VM when it has one NIC.\n\n"
+	.help = "TARGET is VM/NIC, or VM when it has one NIC. The mana driver of kernel 7.2 follows\n"
+		"the link; those of 6.1 and 6.12 ignore it.\n\n"
 		"Examples:\n"
 		"  hvlab link a/eth0 down\n"
 		"  hvlab link a up\n",

@@ -141,8 +141,7 @@ static int get_parts(struct up *up)
 			fprintf(stderr, "hvlab: interrupted; nothing was started\n");
 		return interrupted ? CLI_INTERRUPTED : CLI_FAILED;
 	}
-	say(up, "parts: QEMU %s, %u image%s", out_str(qemu, "version", "?"), up->lab->n_vms,
-	    up->lab->n_vms == 1 ? "" : "s");
+	say(up, "parts: QEMU %s and the guests' images are here", out_str(qemu, "version", "?"));
 	up->parts = json_pack("{s:o, s:o}", "qemu", qemu, "images", images);
 	return 0;
 }

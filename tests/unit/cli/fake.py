@@ -98,7 +98,13 @@ class Fake:
                         self._request(conn, request, fds)
                     fds = []
         except OSError:
-            return
+            pass
+        finally:
+            # A handler that failed must not leave the client waiting.
+            try:
+                conn.shutdown(socket.SHUT_RDWR)
+            except OSError:
+                pass
 
     def _request(self, conn, request, fds):
         name, args = request["execute"], request.get("arguments", {})
