@@ -46,6 +46,7 @@
 #define PANIC_TEXT     "Kernel panic - not syncing"
 #define LOG_MAX	       (32 << 20) /* bytes of a log, then cut to LOG_KEEP */
 #define LOG_KEEP       (1u << 20)
+#define QEMU_LINES     20 /* of its output, to find a reason in */
 #define CHILD_FD_BASE  10
 
 struct vm {
@@ -187,13 +188,20 @@ out:
 
 /* ---- the end ---- */
 
-/* The last line that QEMU printed: mostly it says why it ended. */
+/* The last line that QEMU printed and that is no mere warning: mostly it says why it ended. */
 static void qemu_says(const struct vm *vm, char *out, size_t size)
 {
-	json_t *lines = vm_qemu_tail(vm, 1);
-	const char *s = json_string_value(json_array_get(lines, 0));
+	json_t *lines = vm_qemu_tail(vm, QEMU_LINES);
 
-	snprintf(out, size, "%s%s", s && *s ? ": " : "", s ? s : "");
+	out[0] = '\0';
+	for (size_t i = json_array_size(lines); i-- > 0;) {
+		const char *s = json_string_value(json_array_get(lines, i));
+
+		if (s && *s && !strstr(s, "warning: ")) {
+			snprintf(out, size, ": %s", s);
+			break;
+		}
+	}
 	json_decref(lines);
 }
 
