@@ -15,6 +15,8 @@
 /* Ids of requests we wait for have this bit; interrupts, which nobody waits for, do not. */
 #define ID_WAITED 0x8000u
 
+#define SHARE_ON "-object memory-backend-memfd,id=m0,size=...,share=on -machine memory-backend=m0"
+
 int dma_map(struct vfuser *vu, const struct vfu_msg *m)
 {
 	struct vfio_user_dma_map d;
@@ -35,13 +37,58 @@ int dma_map(struct vfuser *vu, const struct vfu_msg *m)
 	if (!m->n_fds && (prot & GUEST_MEM_W) && !vu->told_no_fd) {
 		vu->told_no_fd = true;
 		log_warn("%s: guest memory came without a descriptor and cannot be reached: start "
-			 "QEMU with -object memory-backend-memfd,id=m0,size=...,share=on "
-			 "-machine memory-backend=m0",
+			 "QEMU with " SHARE_ON,
 			 vu->name);
 	}
 	if (vu->conf.ops->dma_added)
 		vu->conf.ops->dma_added(vu->conf.dev, d.addr, d.size);
 	return vfu_reply(vu, m, NULL, 0, NULL, 0);
+}
+
+static bool all_zero(const uint8_t *p, size_t n)
+{
+	return !p[0] && !memcmp(p, p + 1, n - 1);
+}
+
+/*
+ * QEMU sends the descriptor of a memory-backend-memfd also when it was made with share=off and the
+ * guest runs on a private copy: everything maps, and nothing that the guest writes ever shows. A
+ * guest whose driver is at work has written to its memory, so pages that are all zero tell. Looked
+ * at are places where guests have their memory: below 640 KiB and from 1 MiB (PC), from 1 GiB
+ * (arm64 virt), from 2 GiB (riscv virt). Behind an IOMMU there is too little to judge by.
+ */
+void dma_check_shared(struct vfuser *vu)
+{
+	static const struct {
+		uint64_t addr, size, step;
+	} windows[] = {
+		{0, 640 << 10, 4096},
+		{1 << 20, 64 << 20, 256 << 10},
+		{1 << 30, 64 << 20, 256 << 10},
+		{2ull << 30, 64 << 20, 256 << 10},
+	};
+	unsigned int pages = 0;
+
+	if (vu->checked_shared)
+		return;
+	vu->checked_shared = true;
+	for (unsigned int i = 0; i < ARRAY_SIZE(windows); i++) {
+		for (uint64_t off = 0; off < windows[i].size; off += windows[i].step) {
+			uint64_t n = 0;
+			const uint8_t *p = guest_mem_ptr(vu->mem, windows[i].addr + off, 4096, &n,
+							 GUEST_MEM_R);
+
+			if (!p || n < 4096)
+				continue;
+			if (!all_zero(p, n))
+				return;
+			pages++;
+		}
+	}
+	if (pages >= 256)
+		log_warn("%s: all of the guest's memory reads as zeros: its backend has share=off, "
+			 "and the device works on another copy; start QEMU with " SHARE_ON,
+			 vu->name);
 }
 
 int dma_unmap(struct vfuser *vu, const struct vfu_msg *m)

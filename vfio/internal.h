@@ -140,6 +140,8 @@ int dma_map(struct vfuser *vu, const struct vfu_msg *m);
 int dma_unmap(struct vfuser *vu, const struct vfu_msg *m);
 void dma_reply(struct vfuser *vu, const struct vfu_msg *m);
 void dma_drop_client(struct vfuser *vu);
+/* When the guest begins to use the device: says so if its memory is not the one we mapped. */
+void dma_check_shared(struct vfuser *vu);
 
 /* server.c --------------------------------------------------------------------------------- */
 
@@ -182,7 +184,8 @@ struct vfuser {
 	struct vfu_pci pci;
 	struct dma_op ops[VFU_MAX_DMA_OPS];
 	unsigned int ops_next;
-	bool told_no_fd; /* "share=off" said once per client */
+	bool told_no_fd; /* "share=on" said once per client */
+	bool checked_shared;
 	uint8_t *scratch; /* max_xfer bytes: replies of region reads */
 	_Atomic bool flush_posted;
 	struct {

@@ -210,8 +210,10 @@ void pci_write(struct vfuser *vu, uint32_t off, const void *buf, size_t size)
 	}
 	if (vfuser_bus_master(vu) != master) {
 		irq_set_bus_master(vu, !master);
-		if (!master)
-			vfu_warn_no_reset(vu); /* a driver is at work by now */
+		if (!master) { /* a driver is at work by now */
+			vfu_warn_no_reset(vu);
+			dma_check_shared(vu);
+		}
 		if (vu->conf.ops->bus_master)
 			vu->conf.ops->bus_master(vu->conf.dev, !master);
 	}

@@ -410,7 +410,8 @@ static int serve(struct vfuser *vu, int fd)
 		close(fd);
 		return rc;
 	}
-	vu->negotiated = vu->reset_seen = vu->kick = vu->told_no_fd = vu->told_no_reset = false;
+	vu->negotiated = vu->reset_seen = vu->kick = vu->told_no_fd = false;
+	vu->told_no_reset = vu->checked_shared = false;
 	vu->peer_xfer = DEFAULT_XFER;
 	vu->peer_fds = 1;
 	conn_open(&vu->conn, fd);

@@ -612,6 +612,33 @@ static void memory_without_descriptors_is_explained_once(void **state)
 	assert_int_equal(count(text, "share=on"), 1);
 }
 
+static void memory_that_is_a_private_copy_is_explained(void **state)
+{
+	int fd = memfd_create("t", MFD_CLOEXEC);
+	char text[4096];
+
+	(void)state;
+	assert_int_equal(ftruncate(fd, 128 << 20), 0);
+	for (int round = 0; round < 2; round++) {
+		/* The first guest's writes never reach the file; the second's do. */
+		if (round)
+			assert_int_equal(pwrite(fd, "kernel", 6, 16 << 20), 6);
+		assert_int_equal(vfu_client_dma_map(c, 0, 128 << 20, fd, 0, 3, NULL), 0);
+		log_begin();
+		for (int i = 0; i < 2; i++) {
+			assert_int_equal(vfu_client_cfg_write(c, PCI_COMMAND, 0, 2), 0);
+			assert_int_equal(vfu_client_cfg_write(c, PCI_COMMAND, PCI_COMMAND_MASTER,
+							      2),
+					 0);
+		}
+		log_end(text, sizeof(text));
+		assert_int_equal(count(text, "share=on"), round ? 0 : 1);
+		vfu_client_free(c);
+		c = rec_client(&rec);
+	}
+	close(fd);
+}
+
 static void a_missing_reset_is_explained_when_the_guest_drives_the_device(void **state)
 {
 	char text[4096];
@@ -674,6 +701,7 @@ int main(void)
 		T(a_file_cut_short_costs_only_its_owner),
 		T(replies_may_come_in_any_order),
 		T(memory_without_descriptors_is_explained_once),
+		T(memory_that_is_a_private_copy_is_explained),
 		T(a_missing_reset_is_explained_when_the_guest_drives_the_device),
 		T(wrong_areas_and_sizes_of_a_conf_are_refused),
 	};
