@@ -10,7 +10,11 @@
 #include "base/checked.h"
 #include "emulator/mana/mana_internal.h"
 
-#define MAX_PAGE_TYPE 19 /* 4 KiB << 19 = 2 GiB, the largest page Linux's mana_ib uses */
+/*
+ * 4 KiB << 9 = 2 MiB. Linux uses larger ones only with a PF that says GDMA_PAGES_4MB_1GB_2GB; the
+ * look whether a page is mapped takes longer the larger it is.
+ */
+#define MAX_PAGE_TYPE 9
 
 static void region_free(struct mana *m, uint32_t id, struct mana_region *r)
 {

@@ -83,6 +83,7 @@ struct mana_vport_info {
 	bool rss;
 	uint64_t bw_limit_mbps; /* SET_BW_CLAMP now in force; 0: none */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
+	/* rx_no_buffer: frames lost for want of one; rx_coalesced: packets that shared a completion */
 	uint64_t tx_tso, tx_errors, tx_held_ns, rx_no_buffer, rx_errors, rx_coalesced;
 	uint64_t tx_wqes, rx_wqes, cqes, eqes, doorbells;
 };
@@ -90,6 +91,7 @@ struct mana_info {
 	bool connected, hwc_up;
 	uint32_t n_eq, n_cq, n_wq, n_dma_regions;
 	uint64_t hwc_requests, hwc_errors, guest_errors, resets, flrs;
+	uint64_t hwc_unanswered; /* answers that found no receive buffer, and silenced ones */
 	uint64_t driver_caps[4];
 	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
 	char os_ver_str[4][128]; /* printable, NUL-terminated */
@@ -101,6 +103,7 @@ void mana_get_info(struct mana *m, struct mana_info *info);
 
 struct mana_queue_info {
 	unsigned int vport, index;
+	/* rx_no_buffer: times the queue was found empty */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes, rx_no_buffer;
 };
 /* Up to @max queue pairs; returns how many there are. */

@@ -481,16 +481,13 @@ struct mana {
 	struct mana_vport vport[MANA_MAX_VPORTS];
 
 	uint8_t shm[SMC_APERTURE_SIZE];
-	uint32_t db_low; /* first half of a doorbell written in two */
-	uint64_t db_low_off;
+	uint64_t db_low_off; /* first half of a doorbell written in two */
+	uint32_t db_low;
 
 	struct mana_hwc hwc;
-	bool registered;
 	struct mana_db_page db[MANA_N_DB_PAGES];
 	struct mana_ids eqs, cqs, wqs, objs, regions, vport_ids;
 	uint64_t region_pages, max_region_pages;
-	bool link_event_due; /* to be sent after the response under way */
-	bool stats_silent;
 	uint8_t hwc_req[HW_CHANNEL_MAX_REQUEST_SIZE] __attribute__((aligned(8)));
 	uint8_t hwc_resp[HW_CHANNEL_MAX_RESPONSE_SIZE] __attribute__((aligned(8)));
 
@@ -499,8 +496,12 @@ struct mana {
 	struct mana_burst_slot slot[MANA_TX_BURST];
 	struct pkt burst[MANA_TX_BURST];
 
-	/* figures */
+	bool registered;     /* REGISTER_DEVICE */
+	bool link_event_due; /* to be sent after the response under way */
+	bool stats_silent;
 	bool connected;
+
+	/* figures */
 	uint64_t hwc_requests, hwc_errors, hwc_unanswered, resets, flrs;
 	uint64_t driver_caps[4];
 	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
@@ -553,8 +554,8 @@ struct hwc_msg {
 };
 
 struct hwc_command {
-	uint32_t type;
 	const char *name;
+	uint32_t type;
 	uint16_t max_version, max_resp_version;
 	uint16_t min_size, max_size; /* of the request */
 	uint16_t resp_size;

@@ -36,8 +36,8 @@ uint32_t rss_hash(const struct mana_rss *rss, const uint8_t *in, uint32_t pos, u
 	uint32_t h = 0;
 
 	for (uint32_t i = 0; i < len; i++, pos++) {
-		h ^= atomic_load_explicit(&rss->tab[pos * 2][in[i] >> 4], memory_order_relaxed);
-		h ^= atomic_load_explicit(&rss->tab[pos * 2 + 1][in[i] & 0xf],
+		h ^= atomic_load_explicit(&rss->tab[pos * 2ul][in[i] >> 4], memory_order_relaxed);
+		h ^= atomic_load_explicit(&rss->tab[pos * 2ul + 1][in[i] & 0xf],
 					  memory_order_relaxed);
 	}
 	return h;

@@ -95,6 +95,7 @@ uint32_t stats_query_gf(struct mana *m, struct hwc_msg *msg)
 
 	if (m->stats_silent) {
 		msg->no_answer = true;
+		m->hwc_unanswered++;
 		return GDMA_STATUS_SUCCESS;
 	}
 	for (uint32_t i = 0; i < m->n_vports; i++) {
@@ -220,6 +221,7 @@ static void do_get_info(void *arg)
 	info->n_dma_regions = m->regions.used;
 	info->hwc_requests = m->hwc_requests;
 	info->hwc_errors = m->hwc_errors;
+	info->hwc_unanswered = m->hwc_unanswered;
 	info->resets = m->resets;
 	info->flrs = m->flrs;
 	memcpy(info->driver_caps, m->driver_caps, sizeof(info->driver_caps));

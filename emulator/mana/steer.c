@@ -83,7 +83,7 @@ static int16_t rxq_of(struct mana_vport *vp, uint64_t handle)
 	if (!wq || wq->type != GDMA_RQ)
 		return STEER_NONE;
 	q = CONTAINER_OF(wq, struct mana_rxq, wq);
-	return q->vp == vp ? (int16_t)q->index : STEER_NONE;
+	return (int16_t)(q->vp == vp ? (int)q->index : STEER_NONE);
 }
 
 static bool tri_state_ok(uint32_t v)
