@@ -32,7 +32,6 @@
 
 #define MEM_SIZE (1u << 20)
 
-int LLVMFuzzerInitialize(int *argc, char ***argv);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static struct worker *w;
@@ -88,12 +87,10 @@ static void start_dma(void *arg)
 
 static const struct vfuser_ops ops = {.region_read = on_read, .region_write = on_write};
 
-int LLVMFuzzerInitialize(int *argc, char ***argv)
+static void start(void)
 {
 	static const struct worker_conf wc = {.name = "fuzz"};
 
-	(void)argc;
-	(void)argv;
 	log_set_level(LOG_ERR);
 	w = worker_new(&wc);
 	assert(w);
@@ -123,7 +120,6 @@ int LLVMFuzzerInitialize(int *argc, char ***argv)
 	mem_fd = memfd_create("fuzz", MFD_CLOEXEC);
 	assert(mem_fd >= 0 && !ftruncate(mem_fd, MEM_SIZE));
 	event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return 0;
 }
 
 struct attach {
@@ -143,6 +139,11 @@ static void do_attach(void *arg)
 static void nothing(void *arg)
 {
 	(void)arg;
+}
+
+static void nothing_is_left(void *arg)
+{
+	assert(!guest_mem_count(vfuser_mem(arg)) && !vfuser_bus_master(arg));
 }
 
 /* Never waits for the server: what does not fit is lost, as from a client that gave up. */
@@ -188,9 +189,12 @@ static void say_version(int fd)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct attach a = {vu[size && (data[0] & 0x40)], -1};
+	struct attach a;
 	int pair[2];
 
+	if (!w)
+		start();
+	a.vu = vu[size && (data[0] & 0x40)];
 	if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair))
 		return 0;
 	a.fd = pair[1];
@@ -223,7 +227,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 		drain(pair[0]);
 		worker_call(w, nothing, NULL);
 	}
-	assert(guest_mem_count(vfuser_mem(a.vu)) == 0 || vfuser_connected(a.vu));
+	worker_call(w, nothing_is_left, a.vu);
 	close(pair[0]);
 	return 0;
 }
