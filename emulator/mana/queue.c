@@ -212,21 +212,49 @@ void cq_start(struct mana_cq *cq, uint32_t wq_size, bool is_rx)
 	cq->cqes = cq->eqes = 0;
 }
 
-void cq_post(struct mana_cq *cq, const struct gdma_cqe *cqe)
+/* Where the next entry goes, 64-byte aligned; NULL and told later when its memory is gone. */
+static uint8_t *cq_slot(struct mana_cq *cq)
 {
 	uint8_t *p = ring_at(&cq->ring, cq->head * GDMA_CQE_SIZE);
 
-	if (unlikely(!p)) {
+	if (unlikely(!p))
 		cq->lost = true;
-	} else {
-		memcpy(p, cqe->cqe_data, sizeof(cqe->cqe_data));
+	return p;
+}
+
+/* The entry's body is written (or lost): @info hands it over. */
+static void cq_commit(struct mana_cq *cq, uint8_t *p, uint32_t info)
+{
+	if (likely(p))
 		publish(p + offsetof(struct gdma_cqe, cqe_info),
-			le32_get(cqe->cqe_info) | (cq->head >> cq->log2n)
-							  << GDMA_CQE_INFO_OWNER_SHIFT);
-	}
+			info | (cq->head >> cq->log2n) << GDMA_CQE_INFO_OWNER_SHIFT);
 	cq->head = modulus(cq->n, cq->head + 1);
 	cq->fresh = true;
 	cq->cqes++;
+}
+
+void cq_post(struct mana_cq *cq, const struct gdma_cqe *cqe)
+{
+	uint8_t *p = cq_slot(cq);
+
+	if (likely(p))
+		memcpy(p, cqe->cqe_data, sizeof(cqe->cqe_data));
+	cq_commit(cq, p, le32_get(cqe->cqe_info));
+}
+
+void cq_post_words(struct mana_cq *cq, uint64_t w0, uint64_t w1, uint64_t w2, uint32_t last,
+		   uint32_t info)
+{
+	uint64_t *p = (uint64_t *)(void *)cq_slot(cq);
+
+	if (likely(p)) {
+		p[0] = htole64(w0);
+		p[1] = htole64(w1);
+		p[2] = htole64(w2);
+		p[3] = p[4] = p[5] = p[6] = 0;
+		le32_store(p + 7, last);
+	}
+	cq_commit(cq, (uint8_t *)p, info);
 }
 
 void cq_notify(struct mana_cq *cq, int *vector)

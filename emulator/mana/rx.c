@@ -99,6 +99,14 @@ static uint32_t oob_flags(const struct vsw_frame *f, uint32_t facts, uint32_t ha
 static void post_frame(struct mana_rxq *q, uint32_t pos, uint32_t len, uint32_t flags,
 		       uint32_t hash)
 {
+	if (!q->coalesce && !q->n_pend) {
+		/* struct mana_rxcomp_oob with one packet, as words */
+		cq_post_words(&q->cq,
+			      CQE_RX_OKAY | MANA_CQE_COMPLETION << MANA_CQE_CLIENT_TYPE_SHIFT |
+				      (uint64_t)flags << 32,
+			      (uint16_t)len, hash, pos & q->wq.ring.mask, q->wq.id);
+		return;
+	}
 	if (q->n_pend && (!q->coalesce || le32_get(q->pend.flags) != flags))
 		rxq_flush(q);
 	if (!q->n_pend) {

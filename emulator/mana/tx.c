@@ -240,17 +240,14 @@ static void read_entry(struct mana_sq *sq, uint32_t pos, struct pkt *pkt,
 
 static void complete(struct mana_sq *sq, const struct mana_burst_slot *slot, uint32_t pos)
 {
-	struct gdma_cqe cqe __attribute__((aligned(64)));
-
 	sq->stats.wqes++;
 	if (slot->suppress && slot->cqe == CQE_TX_OKAY)
 		return;
-	memset(&cqe, 0, sizeof(cqe));
-	cqe.cqe_data[0] = le32_make(slot->cqe | MANA_CQE_COMPLETION << MANA_CQE_CLIENT_TYPE_SHIFT);
-	cqe.cqe_data[2] = le32_make((pos & sq->wq.ring.mask) / GDMA_WQE_BU_SIZE
-				    << MANA_TX_COMP_WQE_OFFSET_SHIFT);
-	cqe.cqe_info = le32_make(sq->wq.id | GDMA_CQE_INFO_IS_SQ);
-	cq_post(&sq->cq, &cqe);
+	/* struct mana_tx_comp_oob, as words */
+	cq_post_words(&sq->cq, slot->cqe | MANA_CQE_COMPLETION << MANA_CQE_CLIENT_TYPE_SHIFT,
+		      (uint32_t)((pos & sq->wq.ring.mask) / GDMA_WQE_BU_SIZE
+				 << MANA_TX_COMP_WQE_OFFSET_SHIFT),
+		      0, 0, sq->wq.id | GDMA_CQE_INFO_IS_SQ);
 }
 
 static void fail(struct mana_sq *sq, const struct mana_burst_slot *slot, uint32_t pos)
