@@ -79,6 +79,8 @@ struct bench {
 	unsigned int rounds;
 	double seconds;
 	bool json;
+	/* ns of a doorbell that says nothing new, by round: what the socket alone costs */
+	double bare_db[2][MAX_ROUNDS]; /* sleeping, spinning server */
 };
 
 static void die(const char *what, int rc)
@@ -156,7 +158,8 @@ static void write_wqes(struct bench *b, uint32_t q, uint32_t size)
 	f->wqe_bu = tso ? 2 : 1;
 	slots = TX_UNITS / f->wqe_bu;
 	for (uint32_t i = 0; i < slots; i++) {
-		/* Big packets share their bytes by 64: 4 MB, as much as a sender's socket buffer. */
+		/* Big packets share their bytes by 64: 4 MB, as much as a sender's socket buffer.
+		 */
 		uint32_t at = (tso ? i % 64 : i) * room;
 		struct drv_tx t = {.tcp_csum = true, .v4 = true, .trans_off = fr->l4};
 		struct drv_sge sge[3] = {{b->tx_gpa[q] + at, size}};
@@ -229,7 +232,8 @@ static void queues_down(struct bench *b)
 	}
 }
 
-/* ---- The loop ----------------------------------------------------------------------------------- */
+/* ---- The loop -----------------------------------------------------------------------------------
+ */
 
 static inline const uint8_t *next_cqe(const struct drv_queue *cq)
 {
@@ -238,8 +242,7 @@ static inline const uint8_t *next_cqe(const struct drv_queue *cq)
 	uint32_t info = __atomic_load_n((const uint32_t *)(const void *)(cqe + GDMA_COMP_DATA_SIZE),
 					__ATOMIC_ACQUIRE);
 
-	return le32toh(info) >> GDMA_CQE_INFO_OWNER_SHIFT ==
-			       ((cq->head / n) & GDMA_CQE_OWNER_MASK)
+	return le32toh(info) >> GDMA_CQE_INFO_OWNER_SHIFT == ((cq->head / n) & GDMA_CQE_OWNER_MASK)
 		       ? cqe
 		       : NULL;
 }
@@ -384,6 +387,26 @@ static void measure(struct bench *b, const struct bench_case *c, struct sample *
 	s->server = (double)server / (double)(t1 - t0);
 }
 
+static double bare_doorbell(struct bench *b, bool busy)
+{
+	const struct bench_case c = {.queues = MAX_QUEUES};
+	struct flow *f = &b->flow[0];
+	uint64_t n = 0, t0, t1;
+
+	worker_set_spin(b->lab.worker[0], busy ? BUSY_NS : 0);
+	t0 = now_ns();
+	do {
+		for (int i = 0; i < 64; i++)
+			db_ring(b->d[0].vc->fd, &f->sq_db, f->sq, f->sq->head * GDMA_WQE_BU_SIZE);
+		n += 64;
+		t1 = now_ns();
+	} while (t1 - t0 < 100 * NSEC_PER_MSEC);
+	drv_barrier(&b->d[0]);
+	spin(b, &c, 5 * NSEC_PER_SEC, false);
+	worker_set_spin(b->lab.worker[0], 0);
+	return (double)(t1 - t0) / (double)n;
+}
+
 /* GB/s of memcpy between as many buffers as the senders and receivers use. */
 static double memcpy_rate(uint32_t size)
 {
@@ -409,7 +432,8 @@ static double memcpy_rate(uint32_t size)
 	return (double)bytes / (double)(t1 - t0);
 }
 
-/* ---- Figures -------------------------------------------------------------------------------------- */
+/* ---- Figures
+ * -------------------------------------------------------------------------------------- */
 
 static int cmp_double(const void *a, const void *b)
 {
@@ -418,14 +442,22 @@ static int cmp_double(const void *a, const void *b)
 	return (x > y) - (x < y);
 }
 
+static double median_of(const double *v, unsigned int n)
+{
+	double copy[MAX_ROUNDS];
+
+	memcpy(copy, v, n * sizeof(*v));
+	qsort(copy, n, sizeof(*copy), cmp_double);
+	return n & 1 ? copy[n / 2] : (copy[n / 2 - 1] + copy[n / 2]) / 2;
+}
+
 static double median(const struct sample *s, unsigned int n, size_t off)
 {
 	double v[MAX_ROUNDS];
 
 	for (unsigned int i = 0; i < n; i++)
 		v[i] = *(const double *)(const void *)((const uint8_t *)&s[i] + off);
-	qsort(v, n, sizeof(*v), cmp_double);
-	return n & 1 ? v[n / 2] : (v[n / 2 - 1] + v[n / 2]) / 2;
+	return median_of(v, n);
 }
 
 #define MEDIAN(c, field) median((c)->s, b->rounds, offsetof(struct sample, field))
@@ -447,19 +479,25 @@ static void print_table(const struct bench *b, const struct bench_case *c, unsig
 	printf("%-10s %-8s %4s %2s | %9s %7s %8s | %6s %6s | %12s %6s\n", "bytes", "server", "per",
 	       "q", "ns/packet", "Mpps", "Gbit/s", "client", "server", "memcpy GB/s", "lost");
 	printf("%-10s %-8s %4s %2s | %9s %7s %8s | %6s %6s | %12s %6s\n", "", "", "db", "", "", "",
-	       "", "busy", "busy", "same size", "");
+	       "", "CPU", "CPU", "same size", "");
 	for (unsigned int i = 0; i < n; i++, c++)
 		printf("%-10s %-8s %4u %2u | %9.0f %7.3f %8.2f | %5.0f%% %5.0f%% | %12.2f %6llu\n",
-		       size_names[c->size], c->busy ? "spinning" : "sleeping", c->per_db,
-		       c->queues, MEDIAN(c, ns_pkt), MEDIAN(c, mpps), MEDIAN(c, gbps),
-		       MEDIAN(c, client) * 100, MEDIAN(c, server) * 100, MEDIAN(c, copies),
+		       size_names[c->size], c->busy ? "spinning" : "sleeping", c->per_db, c->queues,
+		       MEDIAN(c, ns_pkt), MEDIAN(c, mpps), MEDIAN(c, gbps), MEDIAN(c, client) * 100,
+		       MEDIAN(c, server) * 100, MEDIAN(c, copies),
 		       (unsigned long long)total_lost(c, b->rounds));
+	printf("\nA doorbell that says nothing new (the socket alone): %.0f ns to a spinning "
+	       "server, "
+	       "%.0f ns to a sleeping one.\n",
+	       median_of(b->bare_db[1], b->rounds), median_of(b->bare_db[0], b->rounds));
 }
 
 static void print_json(const struct bench *b, const struct bench_case *c, unsigned int n)
 {
-	printf("{\"rounds\":%u,\"seconds\":%g,\"mss\":%d,\"cases\":[", b->rounds, b->seconds,
-	       TSO_MSS);
+	printf("{\"rounds\":%u,\"seconds\":%g,\"mss\":%d,\"doorbell_ns\":{\"spinning\":%.1f,"
+	       "\"sleeping\":%.1f},\"cases\":[",
+	       b->rounds, b->seconds, TSO_MSS, median_of(b->bare_db[1], b->rounds),
+	       median_of(b->bare_db[0], b->rounds));
 	for (unsigned int i = 0; i < n; i++, c++)
 		printf("%s\n{\"size\":%u,\"tso\":%s,\"server\":\"%s\",\"per_doorbell\":%u,"
 		       "\"queues\":%u,\"ns_per_packet\":%.1f,\"mpps\":%.4f,\"gbps\":%.3f,"
@@ -473,7 +511,8 @@ static void print_json(const struct bench *b, const struct bench_case *c, unsign
 	printf("\n]}\n");
 }
 
-/* ---- Start and stop ----------------------------------------------------------------------------------- */
+/* ---- Start and stop
+ * ----------------------------------------------------------------------------------- */
 
 static void start(struct bench *b)
 {
@@ -537,7 +576,8 @@ static unsigned int make_cases(struct bench_case *c, const char *only)
 static int usage(void)
 {
 	fprintf(stderr,
-		"usage: bench_emulator [--json] [--rounds N] [--seconds S] [--size 64|1500|9000|65000]\n"
+		"usage: bench_emulator [--json] [--rounds N] [--seconds S] [--size "
+		"64|1500|9000|65000]\n"
 		"                      [--busy|--sleep] [--per-doorbell 1|16] [--queues 1|2]\n");
 	return 2;
 }
@@ -546,12 +586,15 @@ int main(int argc, char **argv)
 {
 	static struct bench bench;
 	static struct bench_case all[64];
-	static const struct option opts[] = {
-		{"json", no_argument, NULL, 'j'},    {"rounds", required_argument, NULL, 'r'},
-		{"seconds", required_argument, NULL, 's'}, {"size", required_argument, NULL, 'z'},
-		{"busy", no_argument, NULL, 'b'},    {"sleep", no_argument, NULL, 'S'},
-		{"per-doorbell", required_argument, NULL, 'd'},
-		{"queues", required_argument, NULL, 'q'},  {NULL, 0, NULL, 0}};
+	static const struct option opts[] = {{"json", no_argument, NULL, 'j'},
+					     {"rounds", required_argument, NULL, 'r'},
+					     {"seconds", required_argument, NULL, 's'},
+					     {"size", required_argument, NULL, 'z'},
+					     {"busy", no_argument, NULL, 'b'},
+					     {"sleep", no_argument, NULL, 'S'},
+					     {"per-doorbell", required_argument, NULL, 'd'},
+					     {"queues", required_argument, NULL, 'q'},
+					     {NULL, 0, NULL, 0}};
 	struct bench *b = &bench;
 	const char *only = NULL;
 	unsigned int n, kept = 0;
@@ -600,6 +643,9 @@ int main(int argc, char **argv)
 				copy = memcpy_rate(frame_sizes[all[i].size]);
 				queues_up(b, frame_sizes[all[i].size]);
 			}
+			if (!i)
+				for (int busy = 0; busy < 2; busy++)
+					b->bare_db[busy][r] = bare_doorbell(b, busy);
 			measure(b, &all[i], &all[i].s[r]);
 			all[i].s[r].copies = copy;
 		}
