@@ -40,15 +40,31 @@ static inline uint64_t cksum_odd(uint64_t sum)
 static inline uint64_t cksum_short(uint64_t sum, const void *data, size_t len)
 {
 	const uint8_t *p = data;
-	uint64_t v = 0;
+	uint64_t v;
 	uint32_t w;
+	uint16_t h;
 
-	for (; len >= 4; len -= 4, p += 4) {
+	for (; len >= 8; len -= 8, p += 8) {
+		memcpy(&v, p, 8);
+		sum = cksum_plus(sum, v);
+	}
+	if (len & 4) {
 		memcpy(&w, p, 4);
 		sum = cksum_plus(sum, w);
+		p += 4;
 	}
-	memcpy(&v, p, len);
-	return cksum_plus(sum, v);
+	if (len & 2) {
+		memcpy(&h, p, 2);
+		sum = cksum_plus(sum, h);
+		p += 2;
+	}
+	if (len & 1) {
+		const uint8_t last[2] = {*p, 0};
+
+		memcpy(&h, last, 2);
+		sum = cksum_plus(sum, h);
+	}
+	return sum;
 }
 
 /**

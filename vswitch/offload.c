@@ -277,48 +277,27 @@ struct cursor {
 	size_t off; /* in *iov */
 };
 
-static void cursor_skip(struct cursor *c, size_t n)
-{
-	while (c->iov < c->end && n >= c->iov->iov_len - c->off) {
-		n -= c->iov->iov_len - c->off;
-		c->iov++;
-		c->off = 0;
-	}
-	c->off += n;
-}
-
-static void store(struct cursor *c, const uint8_t *src, size_t len)
-{
-	while (len && c->iov < c->end) {
-		size_t n = MIN(len, c->iov->iov_len - c->off);
-
-		if (n)
-			memcpy((uint8_t *)c->iov->iov_base + c->off, src, n);
-		src += n;
-		len -= n;
-		c->off += n;
-		if (c->off == c->iov->iov_len) {
-			c->iov++;
-			c->off = 0;
-		}
-	}
-}
-
-/* The same, adding up; *@at is the offset of @src in the summed range. */
-static uint64_t store_sum(struct cursor *c, const uint8_t *src, size_t len, uint64_t sum,
-			  uint32_t *at)
+/*
+ * @len bytes from @src, added to @sum when @at is given: the offset of @src in the summed range,
+ * advanced.
+ */
+static uint64_t store(struct cursor *c, const uint8_t *src, size_t len, uint64_t sum, uint32_t *at)
 {
 	while (len && c->iov < c->end) {
 		size_t n = MIN(len, c->iov->iov_len - c->off);
 		uint8_t *dst = (uint8_t *)c->iov->iov_base + c->off;
 
-		if (n && !(*at & 1))
-			sum = cksum->copy(sum, dst, src, n);
-		else if (n)
-			sum = cksum_plus(sum, cksum_odd(cksum->copy(0, dst, src, n)));
+		if (n && !at) {
+			memcpy(dst, src, n);
+		} else if (n) {
+			if (*at & 1)
+				sum = cksum_plus(sum, cksum_odd(cksum->copy(0, dst, src, n)));
+			else
+				sum = cksum->copy(sum, dst, src, n);
+			*at += (uint32_t)n;
+		}
 		src += n;
 		len -= n;
-		*at += (uint32_t)n;
 		c->off += n;
 		if (c->off == c->iov->iov_len) {
 			c->iov++;
@@ -328,56 +307,100 @@ static uint64_t store_sum(struct cursor *c, const uint8_t *src, size_t len, uint
 	return sum;
 }
 
+static void store_field(const struct iovec *iov, unsigned int n_iov, size_t off, uint16_t field)
+{
+	struct cursor c = {.iov = iov, .end = iov + n_iov};
+
+	while (c.iov < c.end && off >= c.iov->iov_len)
+		off -= c.iov++->iov_len;
+	c.off = off;
+	store(&c, (const uint8_t *)&field, 2, 0, NULL);
+}
+
+/* The next stretch of payload that lies in one place, at most @want bytes. 0: there is no more. */
+struct source {
+	const struct pkt *pkt;
+	uint32_t off, piece, piece_off;
+};
+
+static inline uint32_t next_stretch(struct source *s, uint32_t want, const uint8_t **src)
+{
+	const struct pkt *pkt = s->pkt;
+	uint32_t n;
+
+	if (s->off < pkt->hdr_len) {
+		*src = pkt->hdr + s->off;
+		n = MIN(want, pkt->hdr_len - s->off);
+		s->off += n;
+		return n;
+	}
+	for (; s->piece < pkt->n_pieces; s->piece++, s->piece_off = 0) {
+		n = pkt->piece[s->piece].len - s->piece_off;
+		if (!n)
+			continue;
+		n = MIN(want, n);
+		*src = pkt->piece[s->piece].ptr + s->piece_off;
+		s->piece_off += n;
+		return n;
+	}
+	return 0;
+}
+
 uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsigned int n_iov)
 {
-	const struct pkt *pkt = f->pkt;
+	struct source src = {f->pkt, f->payload_off, f->piece, f->piece_off};
 	struct cursor c = {.iov = iov, .end = iov + n_iov};
 	uint32_t facts = f->flags & (PKT_IP_GOOD | PKT_L4_GOOD);
-	bool summing = f->sum_owed || f->sum_verify;
-	uint32_t left = f->payload_len, summed = 0, at = 0;
-	uint32_t piece = f->piece, piece_off = f->piece_off, off = f->payload_off;
+	uint32_t left = f->payload_len, summed = 0, at = 0, n;
+	bool flat = likely(n_iov && iov->iov_len >= f->len);
+	uint8_t *dst = flat ? iov->iov_base : NULL;
+	const uint8_t *from;
 	uint64_t sum = 0;
+	uint16_t field;
 
-	store(&c, f->hdr, f->hdr_len);
-	if (summing) {
+	if (f->sum_owed || f->sum_verify) {
 		at = (uint32_t)(f->hdr_len - f->l4_off);
 		sum = cksum_short(f->pseudo, f->hdr + f->l4_off, at);
 		/* Behind the L4 packet a short frame has padding, which does not count. */
 		summed = f->l4_len > at ? MIN(f->l4_len - at, left) : 0;
 	}
-	while (left) {
-		const uint8_t *src;
-		uint32_t n, m;
-
-		if (off < pkt->hdr_len) {
-			src = pkt->hdr + off;
-			n = MIN(left, pkt->hdr_len - off);
-			off += n;
+	if (flat) {
+		memcpy(dst, f->hdr, f->hdr_len);
+		dst += f->hdr_len;
+	} else {
+		store(&c, f->hdr, f->hdr_len, 0, NULL);
+	}
+	left -= summed;
+	while (summed && (n = next_stretch(&src, summed, &from))) {
+		if (!flat) {
+			sum = store(&c, from, n, sum, &at);
 		} else {
-			if (piece >= pkt->n_pieces)
-				break;
-			src = pkt->piece[piece].ptr + piece_off;
-			n = MIN(left, pkt->piece[piece].len - piece_off);
-			piece++;
-			piece_off = 0;
+			if (at & 1)
+				sum = cksum_plus(sum, cksum_odd(cksum->copy(0, dst, from, n)));
+			else
+				sum = cksum->copy(sum, dst, from, n);
+			at += n;
+			dst += n;
+		}
+		summed -= n;
+	}
+	while (left && (n = next_stretch(&src, left, &from))) {
+		if (flat) {
+			memcpy(dst, from, n);
+			dst += n;
+		} else {
+			store(&c, from, n, 0, NULL);
 		}
 		left -= n;
-		m = MIN(n, summed);
-		if (m) {
-			sum = store_sum(&c, src, m, sum, &at);
-			summed -= m;
-		}
-		if (n > m)
-			store(&c, src + m, n - m);
 	}
 	if (f->sum_owed) {
-		uint16_t field = (uint16_t)~cksum_fold(sum);
-
+		field = (uint16_t)~cksum_fold(sum);
 		if (!field && f->sum_not_zero)
 			field = 0xffff;
-		c = (struct cursor){.iov = iov, .end = iov + n_iov};
-		cursor_skip(&c, f->sum_off);
-		store(&c, (const uint8_t *)&field, 2);
+		if (flat)
+			memcpy((uint8_t *)iov->iov_base + f->sum_off, &field, 2);
+		else
+			store_field(iov, n_iov, f->sum_off, field);
 		facts |= PKT_L4_GOOD;
 	} else if (f->sum_verify) {
 		if (cksum_fold(sum) == 0xffff)
