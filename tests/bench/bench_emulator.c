@@ -526,7 +526,7 @@ static void start(struct bench *b)
 	struct drv_conf dc = {.mem_size = 64u << 20};
 	int rc, cpu[2] = {0, 1};
 
-	log_set_level(LOG_WARN);
+	log_set_level(LOG_ERR);
 	rc = lab_start(&b->lab, &lc);
 	if (rc)
 		die("lab", rc);
