@@ -5,6 +5,7 @@
 #include "base/util.h"
 #include "vswitch/packet.h"
 
+/* clang-format off: a line each */
 static const char *const names[] = {
 	[VSW_DROP_NONE] = "none",
 	[VSW_DROP_MALFORMED] = "malformed",
@@ -18,6 +19,7 @@ static const char *const names[] = {
 	[VSW_DROP_RX_ERROR] = "rx-error",
 	[VSW_DROP_RATE] = "rate",
 };
+/* clang-format on */
 static_assert(ARRAY_SIZE(names) == VSW_N_DROPS, "a name for each reason");
 
 const char *vsw_drop_name(enum vsw_drop why)

@@ -49,9 +49,9 @@ struct fdb {
 	unsigned int shift; /* 64 - log2 of buckets */
 	uint64_t seed, mult;
 	pthread_mutex_t lock;
-	uint32_t n;		     /* learned entries, under the lock */
-	uint64_t next_sweep;	     /* ms, under the lock */
-	struct entry *dead;	     /* unlinked, for fdb_reap() */
+	uint32_t n;	     /* learned entries, under the lock */
+	uint64_t next_sweep; /* ms, under the lock */
+	struct entry *dead;  /* unlinked, for fdb_reap() */
 	_Atomic(struct entry *) bucket[];
 };
 

@@ -44,7 +44,7 @@ void gso_headers(struct vsw_frame *f, uint32_t seg, uint32_t n_segs, uint32_t gs
 	if (f->l4 == PKT_L4_TCP) {
 		be32_store(l4 + 4, be32_load(l4 + 4) + seg * gso_size);
 		if (seg + 1 < n_segs)
-			l4[13] &= (uint8_t)~(TCP_FIN | TCP_PSH);
+			l4[13] &= (uint8_t) ~(TCP_FIN | TCP_PSH);
 		if (seg)
 			l4[13] &= (uint8_t)~TCP_CWR;
 	}

@@ -251,8 +251,8 @@ bool vsw_settle_next(struct vsw_settle *s, struct vsw_frame *f)
 	}
 	if (pkt->l3 == PKT_L3_IPV4)
 		settle_ip4(f, pkt, gso);
-	if (!pkt->fragment && (pkt->l4 == PKT_L4_TCP || pkt->l4 == PKT_L4_UDP ||
-			       pkt->l4 == PKT_L4_ICMPV6))
+	if (!pkt->fragment &&
+	    (pkt->l4 == PKT_L4_TCP || pkt->l4 == PKT_L4_UDP || pkt->l4 == PKT_L4_ICMPV6))
 		settle_l4(f, pkt, s->caps, ip_len, cut);
 
 	/* Payload begins in the copied bytes, then in the pieces. */

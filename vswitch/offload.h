@@ -28,8 +28,8 @@ struct vsw_frame {
 	uint16_t hdr_len;
 	uint16_t l3_off, l4_off; /* in hdr, VLAN tags in the frame counted */
 	uint8_t l3, l4;
-	bool sum_owed;	     /* L4 checksum: vsw_frame_copy() computes and writes it */
-	bool sum_verify;     /* no debt, not known good: vsw_frame_copy() checks it */
+	bool sum_owed;	 /* L4 checksum: vsw_frame_copy() computes and writes it */
+	bool sum_verify; /* no debt, not known good: vsw_frame_copy() checks it */
 	const struct pkt *pkt;
 	uint32_t payload_off; /* into the pieces of pkt, and bytes of hdr before them */
 	uint32_t payload_len;

@@ -22,14 +22,14 @@
 #define PKT_MIN_LEN    14
 
 /* Debts and facts, pkt.flags */
-#define PKT_CSUM_IP  0x0001u /* debt: IPv4 header checksum, field holds anything */
-#define PKT_CSUM_L4  0x0002u /* debt: TCP, UDP or ICMPv6 checksum, field holds anything */
-#define PKT_GSO_TCP  0x0004u /* debt: cut the TCP payload at gso_size; implies both above */
-#define PKT_GSO_UDP  0x0008u /* debt: cut the UDP payload at gso_size (USO) */
-#define PKT_VLAN     0x0010u /* debt: vlan_tci has to be inserted behind the addresses */
-#define PKT_IP_GOOD  0x0020u /* fact: IPv4 header checksum known good on this host */
-#define PKT_L4_GOOD  0x0040u /* fact: L4 checksum known good on this host */
-#define PKT_NO_WAIT  0x0080u /* the sender will not wait for receive buffers: drop instead */
+#define PKT_CSUM_IP 0x0001u /* debt: IPv4 header checksum, field holds anything */
+#define PKT_CSUM_L4 0x0002u /* debt: TCP, UDP or ICMPv6 checksum, field holds anything */
+#define PKT_GSO_TCP 0x0004u /* debt: cut the TCP payload at gso_size; implies both above */
+#define PKT_GSO_UDP 0x0008u /* debt: cut the UDP payload at gso_size (USO) */
+#define PKT_VLAN    0x0010u /* debt: vlan_tci has to be inserted behind the addresses */
+#define PKT_IP_GOOD 0x0020u /* fact: IPv4 header checksum known good on this host */
+#define PKT_L4_GOOD 0x0040u /* fact: L4 checksum known good on this host */
+#define PKT_NO_WAIT 0x0080u /* the sender will not wait for receive buffers: drop instead */
 
 /* L3/L4 kind, filled by pkt_parse() */
 enum pkt_l3 { PKT_L3_OTHER, PKT_L3_IPV4, PKT_L3_IPV6 };
@@ -43,16 +43,16 @@ struct pkt_piece {
 /* Why a packet died. Names in vswitch/drop.c; shown by `hvlab stats` and in captures. */
 enum vsw_drop {
 	VSW_DROP_NONE,
-	VSW_DROP_MALFORMED,    /* shorter than a header says, longer than allowed, bad debts */
-	VSW_DROP_TOO_BIG,      /* does not fit the receiver's MTU and may not be cut */
-	VSW_DROP_NO_BUFFER,    /* receiver had no buffer, also not after the sender's wait */
-	VSW_DROP_LINK_DOWN,    /* receiver's or sender's link is down */
-	VSW_DROP_NO_PORT,      /* nobody else in this network */
-	VSW_DROP_SAME_PORT,    /* destination lives behind the port the frame came from */
-	VSW_DROP_SRC_INVALID,  /* multicast or zero source address */
-	VSW_DROP_RX_FILTER,    /* not for this receiver: address or VLAN it does not want */
-	VSW_DROP_RX_ERROR,     /* receiver's queue or memory is broken */
-	VSW_DROP_RATE,	       /* bandwidth limit */
+	VSW_DROP_MALFORMED,   /* shorter than a header says, longer than allowed, bad debts */
+	VSW_DROP_TOO_BIG,     /* does not fit the receiver's MTU and may not be cut */
+	VSW_DROP_NO_BUFFER,   /* receiver had no buffer, also not after the sender's wait */
+	VSW_DROP_LINK_DOWN,   /* receiver's or sender's link is down */
+	VSW_DROP_NO_PORT,     /* nobody else in this network */
+	VSW_DROP_SAME_PORT,   /* destination lives behind the port the frame came from */
+	VSW_DROP_SRC_INVALID, /* multicast or zero source address */
+	VSW_DROP_RX_FILTER,   /* not for this receiver: address or VLAN it does not want */
+	VSW_DROP_RX_ERROR,    /* receiver's queue or memory is broken */
+	VSW_DROP_RATE,	      /* bandwidth limit */
 	VSW_N_DROPS
 };
 const char *vsw_drop_name(enum vsw_drop why);
@@ -68,8 +68,8 @@ struct vsw_port;
  * @gso_size:	MSS: payload bytes per segment
  * @vlan_tci:	With PKT_VLAN: priority [15:13], DEI [12], VLAN id [11:0], host order
  * @l3_off:	Offsets into @hdr; set by pkt_parse(); 0 = none
- * @src_off:	Of the addresses in @hdr that the L4 pseudo header has: behind an IPv6 routing header
- *		or home address option these are not the ones in the IP header
+ * @src_off:	Of the addresses in @hdr that the L4 pseudo header has: behind an IPv6 routing
+ *header or home address option these are not the ones in the IP header
  * @ip_len:	Bytes of the IP packet by its own length field; the frame may be padded behind it.
  *		With a segmentation debt: what is there, since the field then holds anything.
  * @seg_done:	Segments already delivered: where a sender that was told to wait goes on
@@ -99,7 +99,7 @@ struct pkt {
 	struct pkt_piece piece[PKT_MAX_PIECES];
 };
 
-#define PKT_GSO (PKT_GSO_TCP | PKT_GSO_UDP)
+#define PKT_GSO	     (PKT_GSO_TCP | PKT_GSO_UDP)
 /* Most frames that one packet may be cut into: beyond it the packet is malformed. */
 #define PKT_MAX_SEGS 4096
 

@@ -21,12 +21,12 @@
 
 #define TYPE_8021AD 0x88a8
 
-#define IP4_FRAG_MASK	 0x3fff /* offset and "more fragments" */
-#define IP6_OPT_PAD1	 0x00
-#define IP6_OPT_HOME	 0xc9 /* RFC 6275, 6.3 */
-#define IP6_RH_TYPE0	 0
-#define IP6_RH_MOBILE	 2 /* RFC 6275, 6.4 */
-#define IP6_RH_SEGMENTS	 4 /* RFC 8754 */
+#define IP4_FRAG_MASK	0x3fff /* offset and "more fragments" */
+#define IP6_OPT_PAD1	0x00
+#define IP6_OPT_HOME	0xc9 /* RFC 6275, 6.3 */
+#define IP6_RH_TYPE0	0
+#define IP6_RH_MOBILE	2 /* RFC 6275, 6.4 */
+#define IP6_RH_SEGMENTS 4 /* RFC 8754 */
 
 static bool in_hdr(const struct pkt *pkt, uint32_t off, uint32_t len)
 {
@@ -202,8 +202,8 @@ static enum vsw_drop parse_ip6(struct pkt *pkt, uint32_t off)
 	for (unsigned int n = 0; n < MAX_IP6_EXTS; n++) {
 		uint32_t size = 8;
 
-		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING &&
-		    next != IPPROTO_DSTOPTS && next != IPPROTO_FRAGMENT)
+		if (next != IPPROTO_HOPOPTS && next != IPPROTO_ROUTING && next != IPPROTO_DSTOPTS &&
+		    next != IPPROTO_FRAGMENT)
 			return parse_l4(pkt, at, next, end - at);
 		if (end - at < 8)
 			return VSW_DROP_MALFORMED;

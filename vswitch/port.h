@@ -22,11 +22,11 @@ struct vsw_net;
 struct capture;
 
 /* What a port takes on receive without payment; everything else is settled before. */
-#define VSW_CAP_CSUM 0x1u /* takes PKT_CSUM_*: its guest completes them or trusts them */
-#define VSW_CAP_TSO4 0x2u
-#define VSW_CAP_TSO6 0x4u
-#define VSW_CAP_USO  0x8u
-#define VSW_CAP_VLAN 0x10u /* takes PKT_VLAN beside the frame */
+#define VSW_CAP_CSUM	   0x1u /* takes PKT_CSUM_*: its guest completes them or trusts them */
+#define VSW_CAP_TSO4	   0x2u
+#define VSW_CAP_TSO6	   0x4u
+#define VSW_CAP_USO	   0x8u
+#define VSW_CAP_VLAN	   0x10u /* takes PKT_VLAN beside the frame */
 /* Wants the outermost 802.1Q tag of a frame beside it too: "VLAN strip". With VSW_CAP_VLAN. */
 #define VSW_CAP_VLAN_STRIP 0x20u
 
@@ -48,9 +48,9 @@ struct vsw_port_ops {
 struct vsw_port_stats {
 	/* From the guest's view: tx left the guest, rx reached it. Frames, after segmentation. */
 	_Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
-	_Atomic uint64_t tx_gso;	     /* packets that came with a segmentation debt */
-	_Atomic uint64_t tx_waits;	     /* times this port's sender was told to wait */
-	_Atomic uint64_t drops[VSW_N_DROPS]; /* by reason; of frames to this port */
+	_Atomic uint64_t tx_gso;		/* packets that came with a segmentation debt */
+	_Atomic uint64_t tx_waits;		/* times this port's sender was told to wait */
+	_Atomic uint64_t drops[VSW_N_DROPS];	/* by reason; of frames to this port */
 	_Atomic uint64_t tx_drops[VSW_N_DROPS]; /* of frames from this port that reached nobody */
 };
 
@@ -67,17 +67,17 @@ struct vsw_waiter {
 
 struct vsw_port {
 	const struct vsw_port_ops *ops;
-	char name[40];	 /* "a/eth0" */
-	uint8_t mac[6];	 /* the vNIC's own address; all zero: none (learned only) */
-	uint32_t mtu;	 /* largest IP packet it takes; 0: the network's */
-	_Atomic uint32_t caps;	  /* VSW_CAP_* now in force on receive */
-	_Atomic bool link;	  /* false: nothing is delivered, sends are dropped */
-	_Atomic bool receiving;	  /* the guest's driver takes packets; false: not a destination */
+	char name[40];		/* "a/eth0" */
+	uint8_t mac[6];		/* the vNIC's own address; all zero: none (learned only) */
+	uint32_t mtu;		/* largest IP packet it takes; 0: the network's */
+	_Atomic uint32_t caps;	/* VSW_CAP_* now in force on receive */
+	_Atomic bool link;	/* false: nothing is delivered, sends are dropped */
+	_Atomic bool receiving; /* the guest's driver takes packets; false: not a destination */
 	struct vsw_port_stats stats;
 	/* the switch's own: */
-	_Atomic(struct vsw_net *) net; /* NULL: not attached */
-	uint32_t id;		       /* unique while the process lives; 0: never attached */
-	uint32_t n_macs;	       /* learned behind it; under the FDB's lock */
+	_Atomic(struct vsw_net *) net;	 /* NULL: not attached */
+	uint32_t id;			 /* unique while the process lives; 0: never attached */
+	uint32_t n_macs;		 /* learned behind it; under the FDB's lock */
 	_Atomic uint64_t learn_again_ms; /* no room for more addresses before that */
 	_Atomic(struct capture *) capture;
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
@@ -110,7 +110,7 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n);
 bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on);
 /* Sender's worker: no wake comes after this. */
 void vsw_wait_cancel(struct vsw_waiter *w);
-/* Receiver: buffers have come, or the reason to wait is gone. Cheap when nobody waits. Any thread. */
+/* Receiver, any thread: buffers have come, or the reason to wait is gone. Cheap if nobody waits. */
 void vsw_port_wake(struct vsw_port *port);
 
 /*

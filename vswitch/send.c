@@ -47,11 +47,11 @@ struct burst {
 	struct vsw_net *net;
 	struct capture *capture;
 	struct pkt **pkts;
-	uint64_t own, now;		   /* sender's address; clock, when it was read */
-	uint64_t last_mac, last_src;	   /* of the packet before: destination, source */
+	uint64_t own, now;	     /* sender's address; clock, when it was read */
+	uint64_t last_mac, last_src; /* of the packet before: destination, source */
 	uint32_t last_vid;
 	struct run last;
-	uint64_t packets, bytes, gso;	   /* consumed */
+	uint64_t packets, bytes, gso; /* consumed */
 };
 
 /* Set while a delivery to a captured port is under way: was its packet dropped there? */

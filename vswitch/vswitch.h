@@ -17,9 +17,9 @@ void vsw_free(struct vsw *vsw);
 
 struct vsw_net_conf {
 	const char *name;
-	uint32_t mtu;	    /* 0: 1500 */
-	uint32_t ageing_ms; /* learned addresses; 0: 300000 */
-	uint32_t max_macs;  /* size of the FDB; 0: 4096 */
+	uint32_t mtu;		    /* 0: 1500 */
+	uint32_t ageing_ms;	    /* learned addresses; 0: 300000 */
+	uint32_t max_macs;	    /* size of the FDB; 0: 4096 */
 	uint32_t max_macs_per_port; /* 0: 256: a guest cannot fill the table for others */
 };
 

@@ -34,7 +34,8 @@
 #include "vswitch/switch_internal.h"
 
 struct vsw_wakeup {
-	struct vsw_waiter *w; /* NULL: cancelled. The worker's, and under the port's lock at first */
+	struct vsw_waiter
+		*w; /* NULL: cancelled. The worker's, and under the port's lock at first */
 };
 
 static _Thread_local struct {

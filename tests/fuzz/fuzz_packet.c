@@ -108,8 +108,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
 	if (size < 8 || size > 8 + 65536)
 		return 0;
-	c = (struct choices){data[0], data[1], data[2], data[3], data[4], data[5],
-			     le16_load(data + 6)};
+	c = (struct choices){
+		data[0], data[1], data[2], data[3], data[4], data[5], le16_load(data + 6)};
 	len = (uint32_t)(size - 8);
 	memcpy(frame, data + 8, len);
 	for (uint32_t i = 0; i < c.more * 32u; i++)

@@ -44,7 +44,8 @@ static void ip4_header(struct gen *g, struct rng *r)
 	h[0] = (uint8_t)(0x45 + options / 4);
 	h[1] = (uint8_t)rng_u64(r);
 	/* Near the wrap now and then. */
-	be16_store(h + 4, one_in(r, 4) ? (uint16_t)(0xfff8 + rng_below(r, 8)) : (uint16_t)rng_u64(r));
+	be16_store(h + 4,
+		   one_in(r, 4) ? (uint16_t)(0xfff8 + rng_below(r, 8)) : (uint16_t)rng_u64(r));
 	if (one_in(r, 2))
 		be16_store(h + 6, 0x4000);
 	h[8] = 64;
@@ -207,8 +208,9 @@ void gen_packet(struct gen *g, enum gen_kind kind, struct rng *r)
 		g->proto = IPPROTO_ICMPV6;
 	if (kind != GEN_CSUM) {
 		g->flags = kind == GEN_TCP ? PKT_GSO_TCP : PKT_GSO_UDP;
-		g->gso_size = (uint16_t)(one_in(r, 8) ? 64 + rng_below(r, 64)
-						      : 500 + rng_below(r, one_in(r, 4) ? 8500 : 960));
+		g->gso_size =
+			(uint16_t)(one_in(r, 8) ? 64 + rng_below(r, 64)
+						: 500 + rng_below(r, one_in(r, 4) ? 8500 : 960));
 	}
 	link_header(g, r);
 	if (g->v6)

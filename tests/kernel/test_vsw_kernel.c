@@ -163,8 +163,8 @@ int main(int argc, char **argv)
 		if (i % 10 == 9)
 			gen_make_sum_zero(&g);
 		if (compare(&w, &g, &r, &t)) {
-			fprintf(stderr, "packet %u; again with: %s %s 1 %#llx\n", i, argv[0], argv[1],
-				(unsigned long long)seed);
+			fprintf(stderr, "packet %u; again with: %s %s 1 %#llx\n", i, argv[0],
+				argv[1], (unsigned long long)seed);
 			return 1;
 		}
 	}

@@ -48,10 +48,11 @@ static int own_namespace(void)
 	if (!unshare(CLONE_NEWNET))
 		return 0;
 	if (unshare(CLONE_NEWUSER | CLONE_NEWNET))
-		return complain("no network namespace of its own",
-				"This test needs root, or user namespaces that users may create "
-				"(sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces, "
-				"kernel.apparmor_restrict_unprivileged_userns).");
+		return complain(
+			"no network namespace of its own",
+			"This test needs root, or user namespaces that users may create "
+			"(sysctl kernel.unprivileged_userns_clone, user.max_user_namespaces, "
+			"kernel.apparmor_restrict_unprivileged_userns).");
 	put("/proc/self/setgroups", "deny");
 	snprintf(map, sizeof(map), "0 %u 1", uid);
 	if (put("/proc/self/uid_map", map))

@@ -298,7 +298,8 @@ static void readers_run_beside_changes(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(a_source_is_found_as_a_destination, setup, teardown),
+		cmocka_unit_test_setup_teardown(a_source_is_found_as_a_destination, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(an_address_moves_with_its_station, setup, teardown),
 		cmocka_unit_test_setup_teardown(an_address_that_is_silent_is_forgotten, setup,
 						teardown),

@@ -28,8 +28,13 @@ static uint8_t got[FRAME_MAX];
 
 static struct frame_spec spec(uint8_t ip, uint8_t proto, uint32_t payload)
 {
-	struct frame_spec s = {.ip = ip, .proto = proto, .payload_len = payload, .seed = payload,
-			       .tcp_flags = 0x99, .ip_id = 0xfffe, .seq = 0xfffff000};
+	struct frame_spec s = {.ip = ip,
+			       .proto = proto,
+			       .payload_len = payload,
+			       .seed = payload,
+			       .tcp_flags = 0x99,
+			       .ip_id = 0xfffe,
+			       .seq = 0xfffff000};
 
 	frame_addr(&s, 1, 2);
 	return s;
@@ -176,8 +181,7 @@ static void debts_are_paid_for_every_split_and_scatter(void **state)
 		frame_build(&want, &s);
 		f = want;
 		spoil(&want);
-		make(PKT_CSUM_IP | PKT_CSUM_L4, 0,
-		     rng_below(&r, 2) ? 0 : 1 + rng_below(&r, f.len));
+		make(PKT_CSUM_IP | PKT_CSUM_L4, 0, rng_below(&r, 2) ? 0 : 1 + rng_below(&r, f.len));
 		assert_true(one(&fr, 0, rng_below(&r, 3) ? 1 + rng_below(&r, 200) : 0) &
 			    PKT_L4_GOOD);
 		assert_int_equal(fr.len, want.len);
@@ -243,9 +247,9 @@ static void large_packets_are_cut(void **state)
 		f = want;
 		assert_int_equal(pkt_n_segs(&pkt), (s.payload_len + mss - 1) / mss);
 		/* Segments are complete also for a receiver that would take sums. */
-		assert_int_equal(vsw_settle_begin(&st, &pkt,
-						  s.payload_len > mss ? VSW_CAP_CSUM : 0, 1620),
-				 VSW_DROP_NONE);
+		assert_int_equal(
+			vsw_settle_begin(&st, &pkt, s.payload_len > mss ? VSW_CAP_CSUM : 0, 1620),
+			VSW_DROP_NONE);
 		/* frame_make_partial() spoilt the memory the pieces point at: f is it again. */
 		for (; vsw_settle_next(&st, &fr); n++) {
 			static struct frame seg;
@@ -403,8 +407,8 @@ static void a_udp_sum_of_zero_means_none(void **state)
 		s = spec((uint8_t)ip, IPPROTO_UDP, 100);
 		frame_build(&f, &s);
 		field = be16_load(f.data + f.l4 + 6);
-		be16_store(f.data + f.payload, (uint16_t)~csum_fold((uint32_t)
-			   be16_load(f.data + f.payload) + field));
+		be16_store(f.data + f.payload,
+			   (uint16_t)~csum_fold((uint32_t)be16_load(f.data + f.payload) + field));
 		make(PKT_CSUM_L4, 0, 0);
 		one(&fr, 0, 0);
 		assert_int_equal(be16_load(got + fr.l4_off + 6), 0xffff);

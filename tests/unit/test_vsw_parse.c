@@ -168,16 +168,14 @@ static void ipv4_that_lies_is_refused(void **state)
 		unsigned int off, bytes;
 		uint16_t value;
 	} lie[] = {
-		{0, 1, 0x55},	/* version */
-		{0, 1, 0x44},	/* header shorter than 20 */
-		{0, 1, 0x4f},	/* header longer, the TCP header has no room */
-		{2, 2, 19},	/* total shorter than the header */
-		{2, 2, 39},	/* no room for TCP */
-		{2, 2, 51},	/* one more than the frame */
-		{2, 2, 0},
-		{2, 2, 0xffff},
-		{32, 1, 0x40},	/* TCP header below 20 */
-		{32, 1, 0xf0},	/* TCP header beyond the packet */
+		{0, 1, 0x55}, /* version */
+		{0, 1, 0x44}, /* header shorter than 20 */
+		{0, 1, 0x4f}, /* header longer, the TCP header has no room */
+		{2, 2, 19},   /* total shorter than the header */
+		{2, 2, 39},   /* no room for TCP */
+		{2, 2, 51},   /* one more than the frame */
+		{2, 2, 0},     {2, 2, 0xffff}, {32, 1, 0x40}, /* TCP header below 20 */
+		{32, 1, 0xf0},				      /* TCP header beyond the packet */
 	};
 
 	(void)state;
@@ -212,8 +210,8 @@ static void udp_and_icmp_that_lie_are_refused(void **state)
 	frame_build(&f, &s);
 	for (unsigned int ulen = 0; ulen < 30; ulen++) {
 		be16_store(f.data + f.l4 + 4, (uint16_t)ulen);
-		assert_int_equal(parse(), ulen >= 8 && ulen <= 18 ? VSW_DROP_NONE
-								  : VSW_DROP_MALFORMED);
+		assert_int_equal(parse(),
+				 ulen >= 8 && ulen <= 18 ? VSW_DROP_NONE : VSW_DROP_MALFORMED);
 	}
 	frame_build(&f, &s);
 	be16_store(f.data + f.l3 + 2, 20 + 7);
@@ -555,11 +553,13 @@ static void random_bytes_never_lead_out_of_the_header(void **state)
 		if (pkt_parse(&pkt) != VSW_DROP_NONE)
 			continue;
 		assert_true(pkt.payload_off >= 14 && pkt.payload_off <= pkt.hdr_len);
-		assert_true(pkt.l4_off <= pkt.payload_off && pkt.l3_off <= pkt.l4_off + !pkt.l4_off * 256);
+		assert_true(pkt.l4_off <= pkt.payload_off &&
+			    pkt.l3_off <= pkt.l4_off + !pkt.l4_off * 256);
 		if (pkt.l3) {
 			uint32_t n = pkt.l3 == PKT_L3_IPV4 ? 4 : 16;
 
-			assert_true(pkt.src_off + n <= pkt.hdr_len && pkt.dst_off + n <= pkt.hdr_len);
+			assert_true(pkt.src_off + n <= pkt.hdr_len &&
+				    pkt.dst_off + n <= pkt.hdr_len);
 			assert_true(pkt.l3_off + pkt.ip_len <= pkt.len);
 		}
 	}

@@ -48,8 +48,8 @@ static unsigned int test_deliver(struct vsw_port *port, struct pkt **pkts, unsig
 	for (i = 0; i < n; i++) {
 		struct vsw_settle s;
 		struct vsw_frame f;
-		enum vsw_drop why = vsw_settle_begin(&s, pkts[i], atomic_load(&port->caps),
-						     vsw_port_mtu(port));
+		enum vsw_drop why =
+			vsw_settle_begin(&s, pkts[i], atomic_load(&port->caps), vsw_port_mtu(port));
 
 		if (why != VSW_DROP_NONE) {
 			vsw_port_drop(port, pkts[i], why);
