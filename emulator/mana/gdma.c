@@ -65,15 +65,41 @@ static uint32_t query_max_resources(struct mana *m, struct hwc_msg *msg)
 	return GDMA_STATUS_SUCCESS;
 }
 
+/*
+ * Whether the driver is shown an RDMA function beside the Ethernet one. There is none, but mana_ib
+ * up to Linux 6.15 registers it without looking whether it was listed, through a null pointer when
+ * it was not (6.12: mana_ib_probe(), mana_gd_register_device()). So those drivers find one that
+ * can be registered and supports nothing else, and mana_ib gives up with an error. Later ones look
+ * (mana_rdma_probe()); drivers with the reset capability are surely later.
+ */
+static bool lists_rdma(const struct mana *m)
+{
+	return !(m->driver_caps[0] & GDMA_DRV_CAP_FLAG_1_SELF_RESET_ON_EQE);
+}
+
+static bool names_rdma(const struct mana *m, const struct hwc_msg *msg)
+{
+	return lists_rdma(m) && msg->dev_type == GDMA_DEVICE_MANA_IB &&
+	       msg->dev_instance == MANA_DEV_INSTANCE;
+}
+
+static bool names_mana(const struct hwc_msg *msg)
+{
+	return msg->dev_type == GDMA_DEVICE_MANA && msg->dev_instance == MANA_DEV_INSTANCE;
+}
+
 static uint32_t list_devices(struct mana *m, struct hwc_msg *msg)
 {
 	struct gdma_list_devices_resp *resp = (void *)msg->resp;
 
-	(void)m;
-	resp->num_of_devs = le32_make(2);
+	resp->num_of_devs = le32_make(lists_rdma(m) ? 3 : 2);
 	resp->devs[0].type = le16_make(GDMA_DEVICE_HWC);
 	resp->devs[1].type = le16_make(GDMA_DEVICE_MANA);
 	resp->devs[1].instance = le16_make(MANA_DEV_INSTANCE);
+	if (lists_rdma(m)) {
+		resp->devs[2].type = le16_make(GDMA_DEVICE_MANA_IB);
+		resp->devs[2].instance = le16_make(MANA_DEV_INSTANCE);
+	}
 	return GDMA_STATUS_SUCCESS;
 }
 
@@ -81,7 +107,10 @@ static uint32_t register_device(struct mana *m, struct hwc_msg *msg)
 {
 	struct gdma_register_device_resp *resp = (void *)msg->resp;
 
-	m->registered = true;
+	if (names_mana(msg))
+		m->registered = true;
+	else if (!names_rdma(m, msg))
+		return GDMA_STATUS_BAD_HANDLE;
 	resp->pdid = le32_make(MANA_PDID);
 	resp->gpa_mkey = le32_make(MANA_GPA_MKEY);
 	resp->db_id = le32_make(MANA_DB_MANA);
@@ -187,7 +216,10 @@ static uint32_t disable_queue(struct mana *m, struct hwc_msg *msg)
 /* Takes what the function still has with it: queues, EQs, settings of the vPorts. */
 static uint32_t deregister_device(struct mana *m, struct hwc_msg *msg)
 {
-	(void)msg;
+	if (names_rdma(m, msg))
+		return GDMA_STATUS_SUCCESS;
+	if (!names_mana(msg))
+		return GDMA_STATUS_BAD_HANDLE;
 	for (uint32_t i = 0; i < m->n_vports; i++)
 		vport_clear(&m->vport[i]);
 	for (uint32_t i = 0; i < m->eqs.n; i++) {
@@ -312,9 +344,9 @@ const struct hwc_command gdma_commands[] = {
 	{"list_devices", GDMA_LIST_DEVICES, 1, 1, REQ(gdma_general_req),
 	 RESP(gdma_list_devices_resp), .handler = list_devices},
 	{"register_device", GDMA_REGISTER_DEVICE, 1, 1, REQ(gdma_general_req),
-	 RESP(gdma_register_device_resp), .mana = true, .handler = register_device},
+	 RESP(gdma_register_device_resp), .handler = register_device},
 	{"deregister_device", GDMA_DEREGISTER_DEVICE, 1, 1, REQ(gdma_general_req),
-	 RESP(gdma_resp_hdr), .mana = true, .registered = true, .handler = deregister_device},
+	 RESP(gdma_resp_hdr), .registered = true, .handler = deregister_device},
 	{"generate_test_eqe", GDMA_GENERATE_TEST_EQE, 1, 1, REQ(gdma_generate_test_event_req),
 	 RESP(gdma_resp_hdr), .handler = generate_test_eqe},
 	{"generate_reset_request_eqe", GDMA_GENERATE_RESET_REQUEST_EQE, 1, 1,

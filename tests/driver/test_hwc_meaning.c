@@ -80,6 +80,47 @@ static void the_answers_fit_linux(void **state)
 	assert_refused(drv_query_vport(d, UINT32_MAX, &vp));
 }
 
+static uint32_t rdma_request(struct drv *d, uint32_t type)
+{
+	struct gdma_register_device_resp resp;
+	struct gdma_general_req req = {0};
+	uint32_t status;
+
+	drv_hdr(d, &req, type, sizeof(req), sizeof(resp));
+	req.hdr.dev_id.type = le16_make(GDMA_DEVICE_MANA_IB);
+	req.hdr.dev_id.instance = d->mana.instance;
+	assert_int_equal(drv_hwc_request(d, &req, sizeof(req), &resp, sizeof(resp), &status), 0);
+	return status;
+}
+
+/* Linux 6.12 mana_ib_probe() registers it through a null pointer when it is not listed. */
+static void an_rdma_function_is_listed_to_old_drivers_alone(void **state)
+{
+	static const uint64_t caps[] = {DRV_CAPS_72, 0x82d};
+	struct rig *r = *state;
+	struct drv *d = &r->d[0];
+	struct gdma_list_devices_resp list;
+	struct gdma_verify_ver_resp ver;
+	struct mana_query_device_cfg_resp cfg;
+
+	for (uint32_t old = 0; old < 2; old++) {
+		uint32_t n_rdma = 0;
+
+		assert_int_equal(drv_verify_version(d, caps[old], &ver), 0);
+		assert_int_equal(drv_list_devices(d, &list), 0);
+		for (uint32_t i = 0; i < le32_get(list.num_of_devs); i++)
+			n_rdma += le16_get(list.devs[i].type) == GDMA_DEVICE_MANA_IB;
+		assert_int_equal(n_rdma, old);
+		assert_int_equal(drv_register(d), 0);
+		assert_int_equal(rdma_request(d, GDMA_REGISTER_DEVICE) == 0, old);
+		assert_int_equal(rdma_request(d, GDMA_DEREGISTER_DEVICE) == 0, old);
+		/* It takes nothing of the Ethernet function with it, and does nothing else. */
+		assert_int_equal(drv_query_dev_cfg(d, 2, &cfg), 0);
+		assert_int_not_equal(rdma_request(d, GDMA_CREATE_PD), 0);
+		assert_int_equal(drv_deregister(d), 0);
+	}
+}
+
 static void a_protocol_version_we_do_not_speak_is_refused(void **state)
 {
 	struct rig *r = *state;
@@ -470,6 +511,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(the_answers_fit_linux),
+		T(an_rdma_function_is_listed_to_old_drivers_alone),
 		T(a_protocol_version_we_do_not_speak_is_refused),
 		T(unknown_handles_are_refused),
 		T(destroying_twice_harms_nobody),
