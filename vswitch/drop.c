@@ -5,7 +5,7 @@
 #include "base/util.h"
 #include "vswitch/packet.h"
 
-/* clang-format off: a line each */
+/* clang-format off */
 static const char *const names[] = {
 	[VSW_DROP_NONE] = "none",
 	[VSW_DROP_MALFORMED] = "malformed",
