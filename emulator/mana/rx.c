@@ -180,7 +180,7 @@ struct rx_run {
 };
 
 static enum rx_result store_frame(struct rx_run *run, struct vsw_frame *f, uint32_t hash,
-				  uint32_t hash_type, const struct pkt *pkt)
+				  uint32_t hash_type)
 {
 	struct mana_rxq *q = run->q;
 	struct iovec iov[RX_MAX_IOV];
@@ -206,7 +206,7 @@ static enum rx_result store_frame(struct rx_run *run, struct vsw_frame *f, uint3
 		if (n < 0)
 			guest_error(run->vp->m, run->vp->index, "rq %u: unusable WQE at %u",
 				    q->wq.id, pos);
-		vsw_port_drop(&run->vp->port, pkt, n < 0 ? VSW_DROP_RX_ERROR : VSW_DROP_TOO_BIG);
+		vsw_port_drop_frame(&run->vp->port, f, n < 0 ? VSW_DROP_RX_ERROR : VSW_DROP_TOO_BIG);
 		return RX_DONE;
 	}
 	facts = vsw_frame_copy(f, iov, (unsigned int)n);
@@ -232,7 +232,7 @@ static enum rx_result store_packet(struct rx_run *run, struct pkt *pkt, uint32_t
 		return RX_DONE;
 	}
 	while (vsw_settle_next(&s, &f)) {
-		if (unlikely(store_frame(run, &f, hash, hash_type, pkt) == RX_NO_BUFFER)) {
+		if (unlikely(store_frame(run, &f, hash, hash_type) == RX_NO_BUFFER)) {
 			vsw_settle_stop(&s);
 			return RX_NO_BUFFER;
 		}
