@@ -9,6 +9,7 @@
   peer.py udp HOST PORT SIZE...          a datagram of each size must come back unchanged
   peer.py flow HOST PORT COUNT SOURCE... a connection from each source port, COUNT small writes
   peer.py coalesce DEVICE [FRAMES]       completions per receive queue entry, by ethtool netlink
+  peer.py rss DEVICE TABLE KEY           "0,1,..." or "default" or "-", hex digits or "-"
 
 The clients print what they did and end with 0 only when every byte was right. Few imports: an
 emulated CPU takes a second for each big one.
@@ -238,6 +239,28 @@ def coalesce(device, frames=None):
     print(struct.unpack("=I", found[COALESCE_RX_CQE_FRAMES])[0])
 
 
+def rss(device, table, key):
+    """ETHTOOL_SRSSH as kernels before 6.9 take it: today's ethtool sets a field they reserve."""
+    import fcntl
+    indir = [int(n) for n in table.split(",")] if table[0].isdigit() else []
+    digits = b"" if key == "-" else bytes.fromhex(key)
+    size = {"-": 0xffffffff, "default": 0}.get(table, len(indir))
+    # Linux include/uapi/linux/ethtool.h struct ethtool_rxfh
+    data = struct.pack("=IIIIB3xI", 0x47, 0, size, len(digits), 0, 0)
+    data += struct.pack(f"={len(indir)}I", *indir) + digits
+    buffer = ctypes_buffer(data)
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        # SIOCETHTOOL with a struct ifreq: name, then the pointer
+        fcntl.ioctl(sock, 0x8946, struct.pack("16sP16x", device.encode(), buffer[0]))
+
+
+def ctypes_buffer(data):
+    """(address, what keeps it alive) of a copy of data."""
+    import ctypes
+    block = ctypes.create_string_buffer(data, len(data))
+    return ctypes.addressof(block), block
+
+
 def main():
     command, *args = sys.argv[1:]
     if command == "serve":
@@ -255,6 +278,11 @@ def main():
             coalesce(args[0], *map(int, args[1:]))
         except OSError as error:
             sys.exit(f"unsupported: {error.strerror}")
+    elif command == "rss":
+        try:
+            rss(*args)
+        except OSError as error:
+            sys.exit(f"refused: {error.strerror}")
     else:
         sys.exit(f"peer.py: no command {command}")
 
