@@ -17,7 +17,8 @@ int pkt_from_iov(struct pkt *pkt, const struct iovec *iov, unsigned int n_iov)
 	memset(pkt, 0, offsetof(struct pkt, hdr));
 	for (unsigned int i = 0; i < n_iov; i++) {
 		const uint8_t *p = iov[i].iov_base;
-		size_t left = iov[i].iov_len, take = MIN(left, (size_t)(PKT_HDR_MAX - in_hdr));
+		size_t left = iov[i].iov_len, room = PKT_HDR_MAX - in_hdr;
+		size_t take = MIN(left, room);
 
 		if (left > PKT_MAX_LEN || len + left > PKT_MAX_LEN)
 			return -EMSGSIZE;

@@ -21,6 +21,8 @@
  * drops is counted at the receiver a frame was meant for, tx_drops at the sender when the switch
  * itself found nobody to give it to, or the one receiver had no buffer.
  */
+#include <assert.h>
+
 #include "base/util.h"
 #include "base/wire.h"
 #include "vswitch/offload.h"
@@ -157,6 +159,7 @@ static bool run_unicast(struct burst *b, struct run *r)
 {
 	struct vsw_port *to = r->to;
 
+	assert(to);
 	while (r->n) {
 		/* Before the try: a wake that comes meanwhile must not be lost, see wait.c. */
 		uint64_t wakes = atomic_load(&to->wakes);

@@ -173,7 +173,7 @@ static struct port_list *list_copy(const struct port_list *old, struct vsw_port 
 				   const struct vsw_port *del)
 {
 	unsigned int n = old ? old->n : 0;
-	struct port_list *l = calloc(1, sizeof(*l) + (n + 1) * sizeof(l->port[0]));
+	struct port_list *l = calloc(1, sizeof(*l) + (n + 1) * sizeof(void *));
 
 	if (!l)
 		return NULL;
