@@ -154,8 +154,8 @@ static int vectors_masqueraded(struct drv *d)
 		const uint32_t w[4] = {(uint32_t)MSI_ADDR + v * 4, 0, MSI_DATA + v, 0};
 
 		for (uint32_t i = 0; i < 4; i++) {
-			int rc = vfu_client_post(d->vc, d->msix_bar,
-						 d->msix_table + v * 16 + i * 4, &w[i], 4);
+			int rc = vfu_client_post(d->vc, d->msix_bar, d->msix_table + v * 16 + i * 4,
+						 &w[i], 4);
 
 			if (rc)
 				return rc;

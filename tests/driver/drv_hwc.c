@@ -293,8 +293,7 @@ int drv_hwc_up(struct drv *d)
 	if (!rc)
 		rc = drv_smc_write_establish(d, d->hwc_eq.gpa >> 12, d->hwc_cq.gpa >> 12,
 					     d->hwc_rq.gpa >> 12, d->hwc_sq.gpa >> 12,
-					     (uint16_t)d->hwc_eq.msix,
-					     SMC_MSG_TYPE_ESTABLISH_HWC);
+					     (uint16_t)d->hwc_eq.msix, SMC_MSG_TYPE_ESTABLISH_HWC);
 	if (!rc)
 		rc = smc_response(d, SMC_MSG_TYPE_ESTABLISH_HWC);
 	if (rc)

@@ -226,7 +226,8 @@ int drv_region_destroy(struct drv *d, uint64_t handle)
 	return call(d, &req, sizeof(req), &resp, sizeof(resp));
 }
 
-/* ---- Queues ----------------------------------------------------------------------------------- */
+/* ---- Queues -----------------------------------------------------------------------------------
+ */
 
 int drv_test_eqe(struct drv *d, uint32_t eq_id)
 {
@@ -290,7 +291,8 @@ int drv_fence(struct drv *d, uint64_t handle)
 	return call_full(d, &req, sizeof(req), &resp, sizeof(resp));
 }
 
-/* ---- vPort ------------------------------------------------------------------------------------- */
+/* ---- vPort -------------------------------------------------------------------------------------
+ */
 
 int drv_gf_stat(struct drv *d, struct mana_query_gf_stat_resp *resp)
 {

@@ -240,7 +240,8 @@ void drv_vport_forget(struct drv_vport *vp)
 	vp->nq = 0;
 }
 
-/* ---- Transmit: mana_start_xmit(), mana_poll_tx_cq() ------------------------------------------- */
+/* ---- Transmit: mana_start_xmit(), mana_poll_tx_cq() -------------------------------------------
+ */
 
 uint32_t drv_tx_oob(const struct drv_txq *q, const struct drv_tx *tx, struct mana_tx_oob *oob)
 {
@@ -269,8 +270,8 @@ uint32_t drv_tx_oob(const struct drv_txq *q, const struct drv_tx *tx, struct man
 		    (uint32_t)(tx->vlan >> 13) << MANA_TX_L_PCP_SHIFT |
 		    (tx->vlan & 0x1000 ? MANA_TX_L_DEI : 0) |
 		    (uint32_t)(tx->vlan & 0xfff) << MANA_TX_L_VLAN_ID_SHIFT;
-	oob->l_oob = (struct mana_tx_long_oob){.flags_vlan = le32_make(l),
-					       .inner_vp = le32_make(l_vp)};
+	oob->l_oob =
+		(struct mana_tx_long_oob){.flags_vlan = le32_make(l), .inner_vp = le32_make(l_vp)};
 	return is_long ? INLINE_OOB_LARGE_SIZE : INLINE_OOB_SMALL_SIZE;
 }
 
@@ -396,7 +397,8 @@ int drv_send(struct drv_txq *q, const void *data, uint32_t len, const struct drv
 	return drv_tx_wait(q, WAIT_MS);
 }
 
-/* ---- Receive: mana_process_rx_cqe() ----------------------------------------------------------- */
+/* ---- Receive: mana_process_rx_cqe() -----------------------------------------------------------
+ */
 
 void drv_rx_fill(struct drv_rxq *q, uint32_t n)
 {
@@ -445,8 +447,7 @@ static int rx_comp(struct drv_rxq *q)
 		q->comp_n = 1;
 		break;
 	case CQE_RX_COALESCED_4:
-		while (q->comp_n < MANA_RXCOMP_OOB_NUM_PPI &&
-		       le16_get(o->ppi[q->comp_n].pkt_len))
+		while (q->comp_n < MANA_RXCOMP_OOB_NUM_PPI && le16_get(o->ppi[q->comp_n].pkt_len))
 			q->comp_n++;
 		break;
 	default:

@@ -98,7 +98,7 @@ struct drv {
 	uint32_t n_pages, page_hint;
 	/* PCI */
 	uint64_t bar0_size;
-	uint16_t cap_msix;  /* offset of the MSI-X capability, 0: not shown */
+	uint16_t cap_msix; /* offset of the MSI-X capability, 0: not shown */
 	uint32_t msix_bar, msix_table;
 	uint64_t db_off, shm_off;
 	uint32_t db_size;
@@ -119,7 +119,8 @@ struct drv {
 	uint16_t next_msg_id;
 	uint32_t activity;
 	uint32_t test_eq; /* EQ id of the last test event */
-	struct drv_event events[DRV_MAX_EVENTS]; /* HWC events that are neither init nor completion */
+	struct drv_event
+		events[DRV_MAX_EVENTS]; /* HWC events that are neither init nor completion */
 	unsigned int n_events;
 	/* the Ethernet function */
 	struct gdma_dev_id mana;
@@ -293,7 +294,7 @@ struct drv_wqe {
 	uint32_t last_vbytes;
 	bool oob_in_sgl;
 	uint32_t data_unit;
-	uint32_t mkey; /* 0: the right one */
+	uint32_t mkey;	    /* 0: the right one */
 	uint32_t claim_sge; /* 0: num_sge; else what the header claims */
 };
 /* Writes it and moves head; no doorbell. Bytes used, or -ENOSPC, -EMSGSIZE. */
@@ -332,15 +333,15 @@ struct drv_rxq {
 
 /* Zero: default. */
 struct drv_vport_conf {
-	unsigned int n_queues;	/* 1 */
-	uint32_t tx_ring;	/* bytes of a send queue: 8192 */
-	uint32_t rx_bufs;	/* 64 */
-	uint32_t rx_buf_size;	/* 2048 */
-	uint32_t eq_size;	/* 32768 */
-	uint32_t cq_size;	/* bytes; enough for the ring */
-	bool manual_rx;		/* struct drv_rxq manual */
-	bool no_rx_fill;	/* post no receive buffers */
-	bool no_steer;		/* do not turn receive on */
+	unsigned int n_queues; /* 1 */
+	uint32_t tx_ring;      /* bytes of a send queue: 8192 */
+	uint32_t rx_bufs;      /* 64 */
+	uint32_t rx_buf_size;  /* 2048 */
+	uint32_t eq_size;      /* 32768 */
+	uint32_t cq_size;      /* bytes; enough for the ring */
+	bool manual_rx;	       /* struct drv_rxq manual */
+	bool no_rx_fill;       /* post no receive buffers */
+	bool no_steer;	       /* do not turn receive on */
 	bool coalesce, rss;
 	uint8_t key[MANA_HASH_KEY_SIZE];
 };

@@ -104,20 +104,25 @@ static void doorbells_of_other_sizes_and_places_do_no_harm(void **state)
 static void crooked_tails(struct rig *r, enum gdma_queue_type type)
 {
 	struct drv *d = &r->d[0];
-	const uint32_t bad[] = {1, 31, 33, 0x10000, 0x7fffffff, 0x80000000, 0xffffffff,
-				0xffffffe0, 8192 + 32, 8192 * 2, 12345};
+	const uint32_t bad[] = {1,	    31,		33,	   0x10000,  0x7fffffff, 0x80000000,
+				0xffffffff, 0xffffffe0, 8192 + 32, 8192 * 2, 12345};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
 		struct drv_vport *vp = &r->vp[0];
-		struct drv_queue *q = type == GDMA_SQ ? &vp->tx[0].wq
+		struct drv_queue *q = type == GDMA_SQ	? &vp->tx[0].wq
 				      : type == GDMA_RQ ? &vp->rx[0].wq
 				      : type == GDMA_CQ ? &vp->rx[0].cq
 							: &vp->eq[0];
 		uint32_t now = type == GDMA_SQ || type == GDMA_RQ ? q->head * 32 : q->head;
+		struct mana_info info;
+		uint64_t errors = lab_info(&r->lab, 0, &info)->guest_errors;
 
 		drv_db(d, d->db_page, type, q->id, now + bad[i], 1);
 		drv_db(d, d->db_page, type, q->id, now - bad[i], 1);
 		drv_db(d, d->db_page, type, q->id, bad[i], 0);
+		drv_barrier(d);
+		if (lab_info(&r->lab, 0, &info)->guest_errors == errors)
+			fail_msg("type %d: tail %#x off is no error", type, bad[i]);
 		start_over(r, 0);
 	}
 }
@@ -237,8 +242,7 @@ static void arming_with_entries_unread_fires_at_once(void **state)
 	send_one(r); /* the driver's copy of the head moves on; the doorbell below uses the old */
 	drv_barrier(d);
 	assert_int_equal(eq_drain(eq, vp->rx[0].cq.id), 0);
-	drv_db(d, d->db_page, GDMA_CQ, vp->rx[0].cq.id,
-	       seen % (vp->rx[0].cq.size / 64 * 8), 1);
+	drv_db(d, d->db_page, GDMA_CQ, vp->rx[0].cq.id, seen % (vp->rx[0].cq.size / 64 * 8), 1);
 	assert_true(drv_irq_wait(d, eq->msix, WAIT_MS));
 	assert_int_equal(eq_drain(eq, vp->rx[0].cq.id), 1);
 }

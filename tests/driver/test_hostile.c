@@ -273,9 +273,9 @@ static void act_wqe(struct war *w, unsigned int k)
 {
 	struct drv *d = &w->r->d[k];
 	struct drv_vport *vp = &w->r->vp[k];
-	struct frame_spec s = rig_spec(w->r, k, rng_below(&w->rng, 4), rng_below(&w->rng, 2) ? 4 : 6,
-				       rng_below(&w->rng, 2) ? IPPROTO_TCP : IPPROTO_UDP,
-				       rng_below(&w->rng, 3000));
+	struct frame_spec s = rig_spec(
+		w->r, k, rng_below(&w->rng, 4), rng_below(&w->rng, 2) ? 4 : 6,
+		rng_below(&w->rng, 2) ? IPPROTO_TCP : IPPROTO_UDP, rng_below(&w->rng, 3000));
 	struct drv_sge sge[31];
 	uint8_t oob[24];
 	struct drv_wqe wqe = {.sge = sge, .oob = oob, .num_sge = rng_below(&w->rng, 31)};
@@ -357,7 +357,8 @@ static void act_unmap(struct war *w, unsigned int k)
 	assert_int_equal(drv_dma_map(d, at, size, at - d->mem_gpa), 0);
 }
 
-/* ---- Rebirth ---------------------------------------------------------------------------------- */
+/* ---- Rebirth ----------------------------------------------------------------------------------
+ */
 
 /* Ends what is left of the driver in one of the ways, and brings a good one up. */
 static void rebirth(struct war *w, unsigned int k)
@@ -392,14 +393,15 @@ static void rebirth(struct war *w, unsigned int k)
 	pthread_mutex_unlock(&w->scr.lock);
 }
 
-/* ---- The good pair ----------------------------------------------------------------------------- */
+/* ---- The good pair -----------------------------------------------------------------------------
+ */
 
 /* The frame arrives although strangers' packets may come first. */
 static void good_packet(struct war *w, unsigned int from, unsigned int to, uint32_t i)
 {
 	struct rig *r = w->r;
-	struct frame_spec s = rig_spec(r, from, to, i & 1 ? 4 : 6, i & 2 ? IPPROTO_TCP : IPPROTO_UDP,
-				       i * 37 % 1400);
+	struct frame_spec s = rig_spec(r, from, to, i & 1 ? 4 : 6,
+				       i & 2 ? IPPROTO_TCP : IPPROTO_UDP, i * 37 % 1400);
 	struct drv_txq *q = &r->vp[from].tx[0];
 	uint64_t end = now_ns() + WAIT_MS * NSEC_PER_MSEC;
 	bool arrived = false, completed = false;
@@ -431,10 +433,10 @@ static void good_packet(struct war *w, unsigned int from, unsigned int to, uint3
 
 static void a_hostile_guest_harms_itself_only(void **state)
 {
-	const struct rig_conf c = {
-		.lab = {.n_devs = 4, .n_workers = 2, .conf = {.hold_ms = 1000}},
-		.vport = {.rx_bufs = 256}};
-	struct war w = {.seed = env("HVLAB_SEED", 20241107), .steps = (uint32_t)env("HVLAB_STEPS", 4000)};
+	const struct rig_conf c = {.lab = {.n_devs = 4, .n_workers = 2, .conf = {.hold_ms = 1000}},
+				   .vport = {.rx_bufs = 256}};
+	struct war w = {.seed = env("HVLAB_SEED", 20241107),
+			.steps = (uint32_t)env("HVLAB_STEPS", 4000)};
 	struct mana_info info;
 
 	(void)state;

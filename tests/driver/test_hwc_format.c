@@ -332,7 +332,7 @@ static void fill_clamp(struct ctx *c, void *req)
 
 #define M(code, req, resp, ...)                                                                    \
 	{                                                                                          \
-		#code, code, (uint32_t)(req), (uint32_t)(resp), __VA_ARGS__                        \
+#code, code, (uint32_t)(req), (uint32_t)(resp), __VA_ARGS__                        \
 	}
 #define RH sizeof(struct gdma_resp_hdr)
 #define QH sizeof(struct gdma_req_hdr)
@@ -343,8 +343,8 @@ static const struct msg table[] = {
 	M(GDMA_QUERY_MAX_RESOURCES, QH, sizeof(struct gdma_query_max_resources_resp),
 	  .fill = fill_none),
 	M(GDMA_LIST_DEVICES, QH, sizeof(struct gdma_list_devices_resp), .fill = fill_none),
-	M(GDMA_REGISTER_DEVICE, QH, sizeof(struct gdma_register_device_resp),
-	  .fill = fill_register, .undo = undo_register),
+	M(GDMA_REGISTER_DEVICE, QH, sizeof(struct gdma_register_device_resp), .fill = fill_register,
+	  .undo = undo_register),
 	M(GDMA_DEREGISTER_DEVICE, QH, RH, .fill = fill_dev, .undo = undo_deregister),
 	M(GDMA_GENERATE_TEST_EQE, sizeof(struct gdma_generate_test_event_req), RH,
 	  .fill = fill_test_eqe),
@@ -353,8 +353,8 @@ static const struct msg table[] = {
 	  .undo = undo_create_queue),
 	M(GDMA_CHANGE_MSIX_FOR_EQ, sizeof(struct gdma_change_msix_for_eq_req), RH,
 	  .fill = fill_change_msix),
-	M(GDMA_DISABLE_QUEUE, sizeof(struct gdma_disable_queue_req), RH,
-	  .fill = fill_disable_queue, .undo = undo_disable_queue),
+	M(GDMA_DISABLE_QUEUE, sizeof(struct gdma_disable_queue_req), RH, .fill = fill_disable_queue,
+	  .undo = undo_disable_queue),
 	M(GDMA_ALLOCATE_RESOURCE_RANGE, sizeof(struct gdma_allocate_resource_range_req),
 	  sizeof(struct gdma_allocate_resource_range_resp), .fill = fill_alloc_range,
 	  .undo = undo_alloc_range),
@@ -380,10 +380,8 @@ static const struct msg table[] = {
 	M(MANA_CONFIG_VPORT_TX, sizeof(struct mana_config_vport_req),
 	  sizeof(struct mana_config_vport_resp), .fill = fill_vport_tx),
 	M(MANA_CREATE_WQ_OBJ, sizeof(struct mana_create_wqobj_req),
-	  sizeof(struct mana_create_wqobj_resp), .fill = fill_create_obj,
-	  .undo = undo_create_obj),
-	M(MANA_DESTROY_WQ_OBJ, sizeof(struct mana_destroy_wqobj_req), RH,
-	  .fill = fill_destroy_obj),
+	  sizeof(struct mana_create_wqobj_resp), .fill = fill_create_obj, .undo = undo_create_obj),
+	M(MANA_DESTROY_WQ_OBJ, sizeof(struct mana_destroy_wqobj_req), RH, .fill = fill_destroy_obj),
 	M(MANA_FENCE_RQ, sizeof(struct mana_fence_rq_req), RH, .fill = fill_fence),
 	M(MANA_CONFIG_VPORT_RX, sizeof(struct mana_cfg_rx_steer_req_v2),
 	  sizeof(struct mana_cfg_rx_steer_resp), .list = true, .version = 2, .resp_version = 2,
@@ -481,8 +479,8 @@ static void every_message_succeeds_in_its_right_form(void **state)
 		rc = drv_hwc_request(c->d, req, m->size, resp, m->resp, &status);
 		if (rc || status || c->d->hwc_resp_len != m->resp ||
 		    le32_get(r->response.msg_size) != m->resp)
-			fail_msg("%s: rc %d, status %#x, %u bytes of %u (msg_size %u)", m->name,
-				 rc, status, c->d->hwc_resp_len, m->resp,
+			fail_msg("%s: rc %d, status %#x, %u bytes of %u (msg_size %u)", m->name, rc,
+				 status, c->d->hwc_resp_len, m->resp,
 				 le32_get(r->response.msg_size));
 		if (m->undo)
 			m->undo(c, resp);
@@ -631,12 +629,22 @@ static void a_small_receive_buffer_is_not_overrun(void **state)
 static void unsupported_commands_are_told_so(void **state)
 {
 	struct ctx *c = start(state);
-	const uint32_t code[] = {GDMA_CREATE_PD,	GDMA_DESTROY_PD,      GDMA_CREATE_MR,
-				 GDMA_DESTROY_MR,	GDMA_ALLOC_DM,	      GDMA_DESTROY_DM,
-				 MANA_REGISTER_FILTER,	MANA_DEREGISTER_FILTER,
-				 MANA_REGISTER_HW_PORT, MANA_DEREGISTER_HW_PORT,
-				 0,			6,		      1000,
-				 0x20009,		0x2ffff,	      UINT32_MAX};
+	const uint32_t code[] = {GDMA_CREATE_PD,
+				 GDMA_DESTROY_PD,
+				 GDMA_CREATE_MR,
+				 GDMA_DESTROY_MR,
+				 GDMA_ALLOC_DM,
+				 GDMA_DESTROY_DM,
+				 MANA_REGISTER_FILTER,
+				 MANA_DEREGISTER_FILTER,
+				 MANA_REGISTER_HW_PORT,
+				 MANA_DEREGISTER_HW_PORT,
+				 0,
+				 6,
+				 1000,
+				 0x20009,
+				 0x2ffff,
+				 UINT32_MAX};
 
 	for (size_t i = 0; i < ARRAY_SIZE(code); i++) {
 		uint8_t req[256] = {0};

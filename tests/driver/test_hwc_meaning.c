@@ -394,8 +394,8 @@ static void steering_is_checked_before_it_is_used(void **state)
 		q->update_indir_tab = 1;
 		for (int k = 0; k < 64; k++)
 			le64_store(buf + sizeof(*q) + k * 8, vp.rx[0].obj);
-		assert_int_equal(
-			drv_hwc_request(d, q, sizeof(buf), &resp, sizeof(resp), &status), 0);
+		assert_int_equal(drv_hwc_request(d, q, sizeof(buf), &resp, sizeof(resp), &status),
+				 0);
 		assert_int_not_equal(status, 0);
 	}
 	/* What 6.1 and 6.12 send: request 2, response 1. And the oldest form. */

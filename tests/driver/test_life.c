@@ -91,8 +91,7 @@ static void figures_add_up(void **state)
 	assert_int_equal(drv_tx_sges(&r->vp[0].tx[0], &bad, 1, NULL), 0);
 	drv_tx_ring(&r->vp[0].tx[0]);
 	assert_true(drv_tx_wait(&r->vp[0].tx[0], WAIT_MS) != CQE_TX_OKAY);
-	assert_int_equal(lab_info(&r->lab, 0, &b)->vports[0].tx_errors,
-			 a.vports[0].tx_errors + 1);
+	assert_int_equal(lab_info(&r->lab, 0, &b)->vports[0].tx_errors, a.vports[0].tx_errors + 1);
 	assert_int_equal(b.vports[0].tx_packets, a.vports[0].tx_packets);
 	/* TSO: frames after segmentation. */
 	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_TCP, 10000);
@@ -109,7 +108,8 @@ static void figures_add_up(void **state)
 	drv_rx_wait_fence(&r->vp[1].rx[0], 1); /* drains */
 }
 
-/* ---- Pressure --------------------------------------------------------------------------------- */
+/* ---- Pressure ---------------------------------------------------------------------------------
+ */
 
 static void a_sender_waits_for_buffers_and_nothing_is_lost(void **state)
 {
@@ -168,7 +168,7 @@ static void a_big_packet_waits_in_its_middle(void **state)
 		if (r->vp[1].rx[0].posted == 0) {
 			drv_barrier(&r->d[0]);
 			assert_int_equal(drv_tx_poll(&r->vp[0].tx[0]), 0); /* not completed yet */
-			drv_rx_fill(&r->vp[1].rx[0], 3); /* a few at a time */
+			drv_rx_fill(&r->vp[1].rx[0], 3);		   /* a few at a time */
 		}
 	}
 	assert_int_equal(drv_tx_wait(&r->vp[0].tx[0], WAIT_MS), CQE_TX_OKAY);
@@ -235,8 +235,7 @@ static void one_starved_receiver_does_not_hold_up_another(void **state)
 	for (int i = 0; i < 20; i++) {
 		s.seed = (uint64_t)i;
 		frame_build(&r->f, &s);
-		assert_int_equal(drv_send(&r->vp[0].tx[1], r->f.data, r->f.len, NULL),
-				 CQE_TX_OKAY);
+		assert_int_equal(drv_send(&r->vp[0].tx[1], r->f.data, r->f.len, NULL), CQE_TX_OKAY);
 		rig_expect(r, 2, &r->f, NULL);
 	}
 	/* The held packet is dropped in the end; queue 0 goes on. */
@@ -248,7 +247,8 @@ static void one_starved_receiver_does_not_hold_up_another(void **state)
 	assert_int_equal(drv_tx_frame(&r->vp[0].tx[1], r->f.data, r->f.len, NULL), 0);
 	drv_tx_ring(&r->vp[0].tx[1]);
 	drv_barrier(&r->d[0]);
-	off = (struct drv_steer){.vport = r->vp[1].handle, .rx = TRI_STATE_FALSE,
+	off = (struct drv_steer){.vport = r->vp[1].handle,
+				 .rx = TRI_STATE_FALSE,
 				 .n_tab = (uint16_t)r->vp[1].n_indir};
 	assert_int_equal(drv_steer(&r->d[1], &off), 0);
 	assert_true(drv_tx_wait(&r->vp[0].tx[1], WAIT_MS) > 0);
@@ -290,7 +290,8 @@ static void a_bandwidth_clamp_is_kept(void **state)
 	rig_alive(r, 0, 1);
 }
 
-/* ---- Events ----------------------------------------------------------------------------------- */
+/* ---- Events -----------------------------------------------------------------------------------
+ */
 
 static void link_changes_are_told(void **state)
 {
@@ -301,14 +302,14 @@ static void link_changes_are_told(void **state)
 	frame_build(&r->f, &s);
 	for (int i = 0; i < 5; i++) {
 		assert_int_equal(mana_link_set(r->lab.mana[1], 0, false), 0);
-		assert_true(drv_hwc_wait_event(&r->d[1], GDMA_EQE_HWC_SOC_RECONFIG_DATA, &ev,
-					       WAIT_MS));
+		assert_true(
+			drv_hwc_wait_event(&r->d[1], GDMA_EQE_HWC_SOC_RECONFIG_DATA, &ev, WAIT_MS));
 		assert_int_equal(ev.details[0] >> HWC_INIT_TYPE_SHIFT, HWC_DATA_HW_LINK_DISCONNECT);
 		assert_true(drv_send(&r->vp[0].tx[0], r->f.data, r->f.len, NULL) > 0);
 		assert_true(drv_recv_none(&r->vp[1]));
 		assert_int_equal(mana_link_set(r->lab.mana[1], 0, true), 0);
-		assert_true(drv_hwc_wait_event(&r->d[1], GDMA_EQE_HWC_SOC_RECONFIG_DATA, &ev,
-					       WAIT_MS));
+		assert_true(
+			drv_hwc_wait_event(&r->d[1], GDMA_EQE_HWC_SOC_RECONFIG_DATA, &ev, WAIT_MS));
 		assert_int_equal(ev.details[0] >> HWC_INIT_TYPE_SHIFT, HWC_DATA_HW_LINK_CONNECT);
 		rig_alive(r, 0, 1);
 	}
@@ -331,8 +332,7 @@ static void service_events_arrive_and_the_driver_can_come_back(void **state)
 		rig_alive(r, 0, 1);
 	}
 	rig_down(r, 0);
-	assert_int_equal(mana_service_event(r->lab.mana[0], GDMA_EQE_HWC_RESET_REQUEST),
-			 -ENOTCONN);
+	assert_int_equal(mana_service_event(r->lab.mana[0], GDMA_EQE_HWC_RESET_REQUEST), -ENOTCONN);
 }
 
 static void silenced_statistics_are_not_answered_and_nothing_else(void **state)
@@ -357,7 +357,8 @@ static void silenced_statistics_are_not_answered_and_nothing_else(void **state)
 	rig_alive(r, 0, 1);
 }
 
-/* ---- Resets and losses in every state --------------------------------------------------------- */
+/* ---- Resets and losses in every state ---------------------------------------------------------
+ */
 
 enum blow { BLOW_RESET, BLOW_FLR, BLOW_GONE, BLOW_SMC, N_BLOWS };
 
@@ -371,7 +372,8 @@ static void strike(struct rig *r, enum blow blow)
 		assert_int_equal(drv_device_reset(d), 0);
 		break;
 	case BLOW_FLR:
-		/* What the driver does not restore must survive (7.2: pcie_flr on a stuck queue). */
+		/* What the driver does not restore must survive (7.2: pcie_flr on a stuck queue).
+		 */
 		drv_cfg_rd(d, 4, &cmd_before, 2);
 		assert_int_equal(drv_flr(d), 0);
 		drv_cfg_rd(d, 4, &cmd, 2);
@@ -446,11 +448,10 @@ static void a_blow_in_any_state_leaves_a_device_that_comes_up(void **state)
 				rig_up(r, 0, RIG_VPORT);
 				rig_alive(r, 0, 1);
 				rig_down(r, 0);
-				assert_true(wait_until(
-					!lab_info(&r->lab, 0, &info)->connected, WAIT_MS));
-				assert_int_equal(info.n_eq | info.n_cq | info.n_wq |
-							 info.n_dma_regions,
-						 0);
+				assert_true(wait_until(!lab_info(&r->lab, 0, &info)->connected,
+						       WAIT_MS));
+				assert_int_equal(
+					info.n_eq | info.n_cq | info.n_wq | info.n_dma_regions, 0);
 			}
 		}
 	}

@@ -29,8 +29,8 @@ static void assert_sums_told(const struct frame *f, const struct drv_rx *rx)
 		assert_true(rx->flags & MANA_RX_IPHDR_CSUM_SUCCEED);
 		assert_true(rx->flags & ok);
 	}
-	assert_false(rx->flags & (MANA_RX_IPHDR_CSUM_FAIL | MANA_RX_TCP_CSUM_FAIL |
-				  MANA_RX_UDP_CSUM_FAIL));
+	assert_false(rx->flags &
+		     (MANA_RX_IPHDR_CSUM_FAIL | MANA_RX_TCP_CSUM_FAIL | MANA_RX_UDP_CSUM_FAIL));
 	assert_false(rx->flags & MANA_RX_VLANTAG_PRESENT);
 }
 
@@ -154,7 +154,8 @@ static void a_sum_that_comes_out_as_zero_is_right(void **state)
 	struct drv_tx tx = {.v4 = true, .udp_csum = true};
 	unsigned int zeros = 0;
 
-	/* Choose the payload so that the sum of the rest is complemented to zero: UDP sends ffff. */
+	/* Choose the payload so that the sum of the rest is complemented to zero: UDP sends ffff.
+	 */
 	for (uint32_t v = 0; v < 0x10000; v++) {
 		frame_build(&r->g, &s);
 		be16_store(r->g.data + r->g.payload, (uint16_t)v);
@@ -201,7 +202,8 @@ static void tso(struct rig *r, uint32_t mss, uint32_t pieces, const uint16_t *vl
 		assert_true(rx.flags & MANA_RX_IPHDR_CSUM_SUCCEED);
 		assert_true(rx.flags & MANA_RX_TCP_CSUM_SUCCEED);
 		if (vlan)
-			assert_int_equal(rx.flags & (MANA_RX_VLANTAG_PRESENT | MANA_RX_VLAN_ID_MASK),
+			assert_int_equal(rx.flags &
+						 (MANA_RX_VLANTAG_PRESENT | MANA_RX_VLAN_ID_MASK),
 					 MANA_RX_VLANTAG_PRESENT | (*vlan & 0xfff));
 	}
 	assert_int_equal(drv_tx_wait(&r->vp[0].tx[0], WAIT_MS), CQE_TX_OKAY);
@@ -214,9 +216,9 @@ static void big_tcp_packets_are_cut(void **state)
 	struct rig *r = *state;
 	const struct {
 		uint32_t payload, mss;
-	} cases[] = {{1, 1448},	     {1448, 1448},  {1449, 1448},  {2896, 1448}, {2897, 1448},
-		     {65000, 1448},  {65000, 1460}, {65000, 8960}, {65000, 536}, {8960, 8960},
-		     {17000, 999},   {17001, 1000}, {5000, 7},	   {64000, 4321}};
+	} cases[] = {{1, 1448},	    {1448, 1448},  {1449, 1448},  {2896, 1448}, {2897, 1448},
+		     {65000, 1448}, {65000, 1460}, {65000, 8960}, {65000, 536}, {8960, 8960},
+		     {17000, 999},  {17001, 1000}, {5000, 7},	  {64000, 4321}};
 
 	for (int variant = 0; variant < 8; variant++) {
 		for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
@@ -254,7 +256,8 @@ static void a_vlan_tag_is_inserted_and_stripped(void **state)
 	struct rig *r = *state;
 
 	for (uint32_t tci = 1; tci < 0x10000; tci = tci * 2 + 1) {
-		struct frame_spec s = rig_spec(r, 0, 1, tci & 2 ? 6 : 4, IPPROTO_UDP, 64 + tci % 90);
+		struct frame_spec s =
+			rig_spec(r, 0, 1, tci & 2 ? 6 : 4, IPPROTO_UDP, 64 + tci % 90);
 		struct drv_tx tx = {.has_vlan = true, .vlan = (uint16_t)tci};
 		struct drv_rx rx;
 
@@ -349,8 +352,8 @@ static void what_the_device_says_about_tx_is_checked_when_two_workers_move_it(vo
 
 	(void)state;
 	for (uint32_t i = 0; i < 300; i++) {
-		struct frame_spec s = rig_spec(r, i & 1, !(i & 1), i & 2 ? 6 : 4, IPPROTO_UDP,
-					       i * 4);
+		struct frame_spec s =
+			rig_spec(r, i & 1, !(i & 1), i & 2 ? 6 : 4, IPPROTO_UDP, i * 4);
 
 		frame_build(&r->f, &s);
 		rig_send(r, i & 1, &r->f, NULL);

@@ -115,8 +115,13 @@ static void pages_outside_guest_memory_or_crooked_are_refused(void **state)
 {
 	struct rig *r = *state;
 	struct drv *d = &r->d[0];
-	const uint64_t bad[] = {0, d->mem_gpa - DRV_PAGE, d->mem_gpa + d->mem_size,
-				UINT64_MAX, UINT64_MAX - 4095, 1ull << 63, d->mem_gpa + 1,
+	const uint64_t bad[] = {0,
+				d->mem_gpa - DRV_PAGE,
+				d->mem_gpa + d->mem_size,
+				UINT64_MAX,
+				UINT64_MAX - 4095,
+				1ull << 63,
+				d->mem_gpa + 1,
 				d->mem_gpa + 2048};
 	uint64_t pages[3], h;
 
@@ -140,9 +145,8 @@ static void pages_outside_guest_memory_or_crooked_are_refused(void **state)
 			req.gdma_region = le64_make(h);
 			req.queue_size = le32_make(8192);
 			req.eq_pci_msix_index = le32_make(1);
-			assert_int_equal(drv_hwc_request(d, &req, sizeof(req), &resp, sizeof(resp),
-							 &st),
-					 0);
+			assert_int_equal(
+				drv_hwc_request(d, &req, sizeof(req), &resp, sizeof(resp), &st), 0);
 			if (!st) {
 				uint32_t id = le32_get(resp.queue_index);
 
@@ -166,9 +170,8 @@ static void pages_come_in_as_many_messages_as_the_guest_likes(void **state)
 
 	for (size_t i = 0; i < ARRAY_SIZE(per_msg); i++) {
 		page_list(d, pages, 256);
-		assert_int_equal(drv_region_create(d, pages, 256, 256 * DRV_PAGE, 0, per_msg[i],
-						   &h),
-				 0);
+		assert_int_equal(
+			drv_region_create(d, pages, 256, 256 * DRV_PAGE, 0, per_msg[i], &h), 0);
 		assert_int_equal(drv_region_destroy(d, h), 0);
 		drv_free(d, pages[0], 256 * DRV_PAGE);
 	}

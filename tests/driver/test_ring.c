@@ -59,8 +59,7 @@ static void long_send_entries_wrap_in_two_pages(void **state)
 
 static void completions(uint32_t cq_size, uint32_t every)
 {
-	const struct rig_conf c = {
-		.vport = {.tx_ring = 4096, .cq_size = cq_size, .rx_bufs = 32}};
+	const struct rig_conf c = {.vport = {.tx_ring = 4096, .cq_size = cq_size, .rx_bufs = 32}};
 	struct rig *r = rig_start(&c);
 	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 40);
 
@@ -178,6 +177,45 @@ static void a_completion_queue_nobody_reads_holds_its_sender(void **state)
 		drv_vport_forget(&r->vp[0]);
 		assert_int_equal(drv_vport_up(&r->d[0], &r->vp[0], 0, &c.vport), 0);
 	}
+	rig_stop(r);
+}
+
+static void a_receive_completion_queue_nobody_reads_holds_senders(void **state)
+{
+	/* 128 buffers and 64 completion entries: no entry is overwritten before it is read. */
+	const struct rig_conf c = {
+		.lab = {.conf = {.hold_ms = 10000}},
+		.vport = {.tx_ring = 8192, .rx_bufs = 128, .cq_size = 4096, .manual_rx = true}};
+	struct rig *r = rig_start(&c);
+	struct drv_txq *q = &r->vp[0].tx[0];
+	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 40);
+	uint8_t *p;
+	uint64_t gpa;
+
+	(void)state;
+	p = drv_alloc(&r->d[0], 100 * 256, &gpa);
+	assert_non_null(p);
+	for (uint32_t i = 0; i < 100; i++) {
+		struct drv_sge sge = {gpa + i * 256, 0};
+
+		s.seed = i;
+		frame_build(&r->f, &s);
+		memcpy(p + i * 256, r->f.data, r->f.len);
+		sge.len = r->f.len;
+		assert_int_equal(drv_tx_sges(q, &sge, 1, NULL), 0);
+	}
+	drv_tx_ring(q);
+	drv_barrier(&r->d[0]);
+	drv_barrier(&r->d[1]);
+	for (uint32_t i = 0; i < 100; i++) {
+		s.seed = i;
+		frame_build(&r->f, &s);
+		rig_expect(r, 1, &r->f, NULL);
+		while (drv_tx_poll(q) > 0)
+			;
+	}
+	while (q->pend_head != q->pend_tail)
+		assert_int_equal(drv_tx_wait(q, WAIT_MS), CQE_TX_OKAY);
 	rig_stop(r);
 }
 
@@ -318,6 +356,7 @@ int main(void)
 		cmocka_unit_test(an_event_queue_goes_round_all_owner_values),
 		cmocka_unit_test(an_event_queue_nobody_reads_is_not_overrun),
 		cmocka_unit_test(a_completion_queue_nobody_reads_holds_its_sender),
+		cmocka_unit_test(a_receive_completion_queue_nobody_reads_holds_senders),
 		cmocka_unit_test(receive_entries_of_every_size_wrap),
 		cmocka_unit_test(a_full_receive_ring_is_used_to_the_last_entry),
 		cmocka_unit_test(one_doorbell_may_cover_a_whole_ring),

@@ -21,9 +21,8 @@ static int establish(struct drv *d, const uint64_t frame[4], uint16_t msix, uint
 {
 	uint32_t last;
 
-	assert_int_equal(drv_smc_write_establish(d, frame[0], frame[1], frame[2], frame[3], msix,
-						 hdr),
-			 0);
+	assert_int_equal(
+		drv_smc_write_establish(d, frame[0], frame[1], frame[2], frame[3], msix, hdr), 0);
 	assert_int_equal(drv_smc_poll(d, &last), 0);
 	if (!(last & SMC_HDR_RESPONSE))
 		return -1;
@@ -249,8 +248,7 @@ static void odd_writes_to_the_channel_do_no_harm(void **state)
 
 static void memory_without_a_descriptor_is_told_so(void **state)
 {
-	const struct rig_conf c = {
-		.level = RIG_BUS, .lab = {.n_devs = 1}, .drv = {.no_fd = true}};
+	const struct rig_conf c = {.level = RIG_BUS, .lab = {.n_devs = 1}, .drv = {.no_fd = true}};
 	struct rig *r = rig_start(&c);
 	struct drv *d = &r->d[0];
 	uint64_t frame[4];
@@ -263,10 +261,10 @@ static void memory_without_a_descriptor_is_told_so(void **state)
 
 static void the_masquerade_brings_the_same_channel_up(void **state)
 {
-	const struct rig_conf c = {.level = RIG_BUS,
-				   .lab = {.n_devs = 1,
-					   .conf = {.msix_mode = VFUSER_MSIX_MASQUERADE}},
-				   .drv = {.masquerade = true}};
+	const struct rig_conf c = {
+		.level = RIG_BUS,
+		.lab = {.n_devs = 1, .conf = {.msix_mode = VFUSER_MSIX_MASQUERADE}},
+		.drv = {.masquerade = true}};
 	struct rig *r = rig_start(&c);
 
 	(void)state;

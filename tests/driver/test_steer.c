@@ -38,8 +38,7 @@ static void hashes_are_those_microsoft_published(void **state)
 		const struct toeplitz_vector *v = &toeplitz_ms[i];
 
 		for (int l4 = 0; l4 < 2; l4++) {
-			struct frame_spec s = rig_spec(r, 0, 1, v->ip,
-						       l4 ? IPPROTO_TCP : 50, 60);
+			struct frame_spec s = rig_spec(r, 0, 1, v->ip, l4 ? IPPROTO_TCP : 50, 60);
 			struct drv_rx rx;
 
 			memcpy(s.saddr, v->saddr, 16);
@@ -70,8 +69,8 @@ static void the_indirection_table_is_obeyed(void **state)
 		s.tab[i] = r->vp[1].rx[(i * i + i / 7) % 4].obj;
 	assert_int_equal(drv_steer(&r->d[1], &s), 0);
 	for (uint32_t i = 0; i < 600; i++) {
-		struct frame_spec f = rig_spec(r, 0, 1, i & 1 ? 4 : 6,
-					       i & 2 ? IPPROTO_TCP : IPPROTO_UDP, 20);
+		struct frame_spec f =
+			rig_spec(r, 0, 1, i & 1 ? 4 : 6, i & 2 ? IPPROTO_TCP : IPPROTO_UDP, 20);
 		struct drv_rx rx;
 		uint32_t at;
 
@@ -126,8 +125,10 @@ static void an_update_says_what_it_changes(void **state)
 	assert_int_equal(rx.hash, promised(&r->f, &rx));
 	assert_int_equal(rx.queue, 3);
 	/* Receive off: nothing arrives, and it is counted; nothing said about the table. */
-	s = (struct drv_steer){.vport = r->vp[1].handle, .rx = TRI_STATE_FALSE,
-			       .rss = TRI_STATE_FALSE, .n_tab = (uint16_t)r->vp[1].n_indir};
+	s = (struct drv_steer){.vport = r->vp[1].handle,
+			       .rx = TRI_STATE_FALSE,
+			       .rss = TRI_STATE_FALSE,
+			       .n_tab = (uint16_t)r->vp[1].n_indir};
 	assert_int_equal(drv_steer(&r->d[1], &s), 0);
 	assert_true(drv_send(&r->vp[0].tx[0], r->f.data, r->f.len, NULL) > 0);
 	assert_true(drv_recv_none(&r->vp[1]));
@@ -144,8 +145,11 @@ static void an_update_says_what_it_changes(void **state)
 static void sixty_four_queues_all_send_and_receive(void **state)
 {
 	struct rig_conf c = {.drv = {.mem_size = 256u << 20},
-			     .vport = {.n_queues = 64, .rss = true, .rx_bufs = 16,
-				       .tx_ring = 4096, .cq_size = 8192}};
+			     .vport = {.n_queues = 64,
+				       .rss = true,
+				       .rx_bufs = 16,
+				       .tx_ring = 4096,
+				       .cq_size = 8192}};
 	uint64_t got = 0;
 	struct rig *r;
 
@@ -160,9 +164,8 @@ static void sixty_four_queues_all_send_and_receive(void **state)
 
 		s.sport = (uint16_t)(i * 331);
 		frame_build(&r->f, &s);
-		assert_int_equal(
-			drv_send(&r->vp[i & 1].tx[i % 64], r->f.data, r->f.len, NULL),
-			CQE_TX_OKAY);
+		assert_int_equal(drv_send(&r->vp[i & 1].tx[i % 64], r->f.data, r->f.len, NULL),
+				 CQE_TX_OKAY);
 		rig_expect(r, !(i & 1), &r->f, &rx);
 		assert_int_equal(rx.queue, rx.hash % r->vp[0].n_indir % 64);
 		if (!(i & 1))
@@ -177,8 +180,8 @@ static void sixty_four_queues_all_send_and_receive(void **state)
 
 static void every_vport_is_a_port_of_its_own(void **state)
 {
-	struct rig_conf c = {.level = RIG_DEV, .lab = {.conf = {.n_vports = 4}},
-			     .drv = {.mem_size = 64u << 20}};
+	struct rig_conf c = {
+		.level = RIG_DEV, .lab = {.conf = {.n_vports = 4}}, .drv = {.mem_size = 64u << 20}};
 	struct rig *r = rig_start(&c);
 	struct drv_vport vp[2][4];
 	struct drv_rx rx;
@@ -283,7 +286,10 @@ static void packets_with_different_facts_share_no_completion(void **state)
 	for (int round = 0; round < 10; round++) {
 		/* TCP v4, UDP v6, a wrong sum, a tagged one, no IP: in one doorbell. */
 		for (int i = 0; i < 30; i++) {
-			struct frame_spec s = rig_spec(r, 0, 1, i % 5 == 4 ? 0 : i % 2 ? 6 : 4,
+			struct frame_spec s = rig_spec(r, 0, 1,
+						       i % 5 == 4 ? 0
+						       : i % 2	  ? 6
+								  : 4,
 						       i % 3 ? IPPROTO_TCP : IPPROTO_UDP, 80);
 			struct drv_tx tx = {.has_vlan = i % 5 == 3, .vlan = (uint16_t)(i + 1)};
 
@@ -295,11 +301,14 @@ static void packets_with_different_facts_share_no_completion(void **state)
 		}
 		drv_tx_ring(q);
 		for (int i = 0; i < 30; i++) {
-			struct frame_spec s = rig_spec(r, 0, 1, i % 5 == 4 ? 0 : i % 2 ? 6 : 4,
+			struct frame_spec s = rig_spec(r, 0, 1,
+						       i % 5 == 4 ? 0
+						       : i % 2	  ? 6
+								  : 4,
 						       i % 3 ? IPPROTO_TCP : IPPROTO_UDP, 80);
-			uint32_t ok = s.ip ? i % 3 ? MANA_RX_TCP_CSUM_SUCCEED
-						   : MANA_RX_UDP_CSUM_SUCCEED
-					   : 0;
+			uint32_t ok =
+				s.ip ? i % 3 ? MANA_RX_TCP_CSUM_SUCCEED : MANA_RX_UDP_CSUM_SUCCEED
+				     : 0;
 			struct drv_rx rx;
 
 			s.seed = (uint64_t)i;
@@ -309,9 +318,9 @@ static void packets_with_different_facts_share_no_completion(void **state)
 				ok = 0;
 			}
 			rig_expect(r, 1, &r->f, &rx);
-			assert_int_equal(rx.flags & (MANA_RX_TCP_CSUM_SUCCEED |
-						     MANA_RX_UDP_CSUM_SUCCEED),
-					 ok);
+			assert_int_equal(
+				rx.flags & (MANA_RX_TCP_CSUM_SUCCEED | MANA_RX_UDP_CSUM_SUCCEED),
+				ok);
 			assert_int_equal(!!(rx.flags & MANA_RX_VLANTAG_PRESENT), i % 5 == 3);
 			if (i % 5 == 3)
 				assert_int_equal(rx.flags & MANA_RX_VLAN_ID_MASK, i + 1);

@@ -81,7 +81,9 @@ static void a_bad_scatter_list_is_an_error_completion(void **state)
 		{"size 2^32 - 1", 1, {{good, UINT32_MAX}}},
 		{"size of the whole memory", 1, {{d->mem_gpa, (uint32_t)d->mem_size}}},
 		{"one of three not mapped", 3, {{good, 50}, {1ull << 60, 50}, {good, 50}}},
-		{"sizes that wrap 32 bits", 3, {{good, 0x80000000}, {good, 0x80000000}, {good, 60}}},
+		{"sizes that wrap 32 bits",
+		 3,
+		 {{good, 0x80000000}, {good, 0x80000000}, {good, 60}}},
 		{"length 0", 1, {{good, 0}}},
 		{"all lengths 0", 3, {{good, 0}, {good, 0}, {good, 0}}},
 		{"shorter than a header", 1, {{good, 13}}},
@@ -105,8 +107,9 @@ static void entries_of_length_0_among_others_are_nothing(void **state)
 {
 	struct rig *r = *state;
 	uint64_t good = place(r, 300, 4, IPPROTO_UDP);
-	const struct drv_sge s[] = {{good, 0},	       {good, 20}, {0, 0}, {good + 20, 30},
-				    {good + 50, r->f.len - 50}, {good, 0}};
+	const struct drv_sge s[] = {
+		{good, 0}, {good, 20}, {0, 0}, {good + 20, 30}, {good + 50, r->f.len - 50},
+		{good, 0}};
 	int type;
 
 	assert_int_equal(drv_tx_sges(&r->vp[0].tx[0], s, ARRAY_SIZE(s), NULL), 0);
@@ -221,8 +224,8 @@ static void a_wrong_vport_offset_is_an_error_completion(void **state)
 	struct drv_wqe w = {.sge = &sge, .num_sge = 1, .oob = &oob};
 
 	for (int add = 1; add < 200; add += 66) {
-		w.oob_size = drv_tx_oob(&r->vp[0].tx[0],
-					&(struct drv_tx){.vp_offset_add = add}, &oob);
+		w.oob_size =
+			drv_tx_oob(&r->vp[0].tx[0], &(struct drv_tx){.vp_offset_add = add}, &oob);
 		must_fail(r, &w, "vPort offset");
 		w.oob_size = drv_tx_oob(
 			&r->vp[0].tx[0],
@@ -256,8 +259,7 @@ static void absurd_tso_is_an_error_completion_or_right(void **state)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		struct frame_spec s =
-			rig_spec(r, 0, 1, bad[i].ip, bad[i].proto, bad[i].payload);
+		struct frame_spec s = rig_spec(r, 0, 1, bad[i].ip, bad[i].proto, bad[i].payload);
 		struct drv_tx tx = {.mss = bad[i].mss,
 				    .hdr_len = bad[i].hdr,
 				    .tcp_csum = true,
@@ -352,9 +354,9 @@ static void headers_that_lie_are_forwarded_or_dropped_never_read_past(void **sta
 	struct drv_rx rx;
 
 	for (int i = 0; i < 600; i++) {
-		struct frame_spec s = rig_spec(r, 0, 1, i & 1 ? 4 : 6,
-					       i & 2 ? IPPROTO_TCP : IPPROTO_UDP,
-					       rng_below(&rng, 200));
+		struct frame_spec s =
+			rig_spec(r, 0, 1, i & 1 ? 4 : 6, i & 2 ? IPPROTO_TCP : IPPROTO_UDP,
+				 rng_below(&rng, 200));
 		struct drv_tx tx = {0};
 		uint32_t cut;
 
@@ -388,7 +390,8 @@ static void headers_that_lie_are_forwarded_or_dropped_never_read_past(void **sta
 	rig_alive(r, 0, 1);
 }
 
-/* ---- Receive ---------------------------------------------------------------------------------- */
+/* ---- Receive ----------------------------------------------------------------------------------
+ */
 
 static void a_receive_buffer_that_is_no_memory_costs_its_packet(void **state)
 {
@@ -420,7 +423,8 @@ static void a_receive_buffer_that_is_no_memory_costs_its_packet(void **state)
 		memset(q->buf, 0xa5, (size_t)q->n_buf * q->buf_size);
 		rig_send(r, 0, &r->f, NULL);
 		rig_send(r, 0, &r->f, NULL);
-		/* The bad buffer says truncated (or was skipped with a completion); then a good one. */
+		/* The bad buffer says truncated (or was skipped with a completion); then a good
+		 * one. */
 		assert_true(drv_recv(&r->vp[1], &rx, WAIT_MS));
 		if (rx.cqe_type == CQE_RX_TRUNCATED) {
 			assert_true(drv_recv(&r->vp[1], &rx, WAIT_MS));

@@ -103,8 +103,7 @@ bool frame_parse(struct frame *f)
 	f->payload = f->l4;
 	if (f->proto == IPPROTO_TCP)
 		f->payload = (uint16_t)(f->l4 + (f->data[f->l4 + 12] >> 4) * 4u);
-	else if (f->proto == IPPROTO_UDP || f->proto == IPPROTO_ICMP ||
-		 f->proto == IPPROTO_ICMPV6)
+	else if (f->proto == IPPROTO_UDP || f->proto == IPPROTO_ICMP || f->proto == IPPROTO_ICMPV6)
 		f->payload = (uint16_t)(f->l4 + 8u);
 	return f->payload <= f->len;
 }
