@@ -48,7 +48,12 @@ class Story:
         self.allowed = None
         shutil.rmtree(self.artifacts, ignore_errors=True)
         for sig in (signal.SIGTERM, signal.SIGHUP):
-            signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
+            signal.signal(sig, self._signalled)
+
+    @staticmethod
+    def _signalled(number, _frame):
+        print(f"ended by {signal.Signals(number).name}", flush=True)
+        sys.exit(128 + number)
 
     def why_unsupported(self, feature):
         """Why this kernel has no such feature, or None when it has it."""
