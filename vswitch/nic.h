@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A vNIC at the switch: one address, one port, several paths to the guest behind it.
+ *
+ * The vNIC's own port (vsw_nic_port()) is what networks, the FDB, captures and counters know. A
+ * path is a port too (a MANA vPort, a vhost-user back end), but belongs to the vNIC instead of a
+ * network: what its guest sends leaves in the vNIC's name, and it is never in an FDB or a flood of
+ * its own. So two paths with one address need no exception anywhere.
+ *
+ * Sending is open on every path at all times. Receiving is on one path, the one the host chose
+ * with vsw_nic_receive(). While that path does not take packets, or none is chosen, frames are
+ * parked: copied, kept in order, and handed over when a path takes them. Parking is bounded
+ * (vsw_nic_conf.park_bytes) and only on when the host says so, since for a NIC that nobody will
+ * drive it is a drop with a delay.
+ *
+ * Threads. Making, freeing, paths: the control thread. vsw_nic_receive(), vsw_nic_get_info(): any
+ * thread. Delivery: any worker.
+ */
+#ifndef HVLAB_VSWITCH_NIC_H
+#define HVLAB_VSWITCH_NIC_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "vswitch/port.h"
+
+#define VSW_NIC_MAX_PATHS 4 /* VF and synthetic, twice while a guest migrates */
+
+struct vsw_nic;
+
+/**
+ * struct vsw_nic_conf
+ * @name:	"a/eth0"; copied
+ * @mtu:	of the vNIC; 0: the network's
+ * @worker:	hands over what was parked
+ * @park_bytes:	0: 4 MiB
+ * @park_ms:	longest stay of a parked frame, then it is dropped as link-down; 0: 2000
+ */
+struct vsw_nic_conf {
+	const char *name;
+	uint8_t mac[6];
+	uint32_t mtu;
+	struct worker *worker;
+	uint32_t park_bytes, park_ms;
+};
+
+/* NULL with errno. */
+struct vsw_nic *vsw_nic_new(const struct vsw_nic_conf *conf);
+/* Not attached to a network, no paths left. NULL is fine. */
+void vsw_nic_free(struct vsw_nic *nic);
+/* For vsw_port_attach(), stats, captures. Its link is the vNIC's: down stops both paths. */
+struct vsw_port *vsw_nic_port(struct vsw_nic *nic);
+
+/* 0; -ENOSPC VSW_NIC_MAX_PATHS reached; -EBUSY the port is attached elsewhere. */
+int vsw_nic_path_add(struct vsw_nic *nic, struct vsw_port *path);
+/*
+ * After this returned no delivery into @path is under way or will come (vsw_port_detach()'s
+ * promise). When it was the receiving one, none is chosen.
+ */
+void vsw_nic_path_del(struct vsw_nic *nic, struct vsw_port *path);
+/* The vNIC whose path @port is, or NULL. */
+struct vsw_nic *vsw_nic_of(const struct vsw_port *port);
+
+/**
+ * vsw_nic_receive() - Choose where frames for the vNIC go
+ * @path:	One of its paths; NULL: none
+ * @park:	Keep what cannot be delivered now; false: drop it as link-down, also what is parked
+ *
+ * Frames parked before go first, in order. Nothing is delivered twice.
+ */
+void vsw_nic_receive(struct vsw_nic *nic, struct vsw_port *path, bool park);
+
+struct vsw_nic_info {
+	struct vsw_port *path; /* chosen; NULL: none */
+	bool park;
+	uint64_t switches;	    /* changes of the chosen path */
+	uint64_t parked;	    /* packets, ever */
+	uint64_t parked_now, parked_bytes_now;
+	uint64_t park_lost;	    /* parked, then dropped; counted as drops too */
+	uint64_t park_longest_ns;   /* longest stay so far */
+};
+void vsw_nic_get_info(struct vsw_nic *nic, struct vsw_nic_info *info);
+
+#endif

@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * A TAP interface of the running kernel as a port, with vnet headers: big packets and unsummed
+ * ones pass whole in both directions when the kernel takes them.
+ *
+ * The descriptor is opened elsewhere (it may live in another network namespace). Linux
+ * include/uapi/linux/if_tun.h, virtio_net.h. Needs CAP_NET_ADMIN to open, none to serve.
+ */
+#ifndef HVLAB_VSWITCH_PORTS_TAP_H
+#define HVLAB_VSWITCH_PORTS_TAP_H
+
+#include <stdint.h>
+
+#include "base/worker.h"
+#include "vswitch/port.h"
+
+struct tap;
+
+/*
+ * @fd: a TAP opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; taken. @mac: the address behind it,
+ * or NULL: learned. Receiving from the start. NULL with errno: EBADFD no TAP, EINVAL wrong flags.
+ */
+struct tap *tap_new(struct worker *w, const char *name, int fd, const uint8_t mac[6]);
+/* The port must be detached before. NULL is fine. */
+void tap_free(struct tap *t);
+struct vsw_port *tap_port(struct tap *t);
+
+#endif
