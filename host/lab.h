@@ -24,7 +24,8 @@
 #define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
 #define LAB_MAX_NETS	 64
 #define LAB_MAX_VMS	 64
-#define LAB_MAX_NICS	 8	    /* of one VM */
+#define LAB_MAX_NICS	 8	    /* of one VM, in the file */
+#define LAB_VM_NICS	 16	    /* of one VM, with those added while it runs */
 #define LAB_MAX_APPEND	 1024	    /* bytes added to a kernel command line */
 #define LAB_MAX_TEXT	 (1u << 20) /* bytes of a lab file */
 
@@ -39,6 +40,30 @@
 #define LAB_MEMORY_MAX	   (1u << 20)
 #define LAB_MEMORY_DEFAULT 512
 #define LAB_LINK_DEFAULT   200000 /* Mbit/s */
+#define LAB_WEIGHT_MAX	   100
+#define LAB_SPARE_DEFAULT  8 /* root ports for NICs added later */
+
+/* The path beside the VF. netvsc has no back end and is refused. */
+enum lab_synthetic { LAB_SYNTHETIC_NONE, LAB_SYNTHETIC_VIRTIO };
+/* Interrupt moderation of the VF, as Hyper-V names it. */
+enum lab_moderation {
+	LAB_MODERATION_OFF,
+	LAB_MODERATION_LOW,
+	LAB_MODERATION_MEDIUM,
+	LAB_MODERATION_HIGH,
+	LAB_MODERATION_ADAPTIVE,
+	LAB_N_MODERATIONS
+};
+const char *lab_synthetic_name(enum lab_synthetic s);
+const char *lab_moderation_name(enum lab_moderation m);
+/* By name; -1: no such word. */
+int lab_moderation_parse(const char *word);
+
+/* How QEMU's root ports plug and unplug. */
+enum lab_hotplug {
+	LAB_HOTPLUG_ACPI,   /* fast: tens of milliseconds */
+	LAB_HOTPLUG_NATIVE, /* PCIe's own: an unplug takes five seconds */
+};
 
 /**
  * struct lab_net - One network of the switch
@@ -65,7 +90,10 @@ struct lab_net {
  * @queues:	most queues the adapter offers, 1..64
  * @mtu:	68..the network's; what the adapter offers and the guest sets
  * @link_mbps:	speed the adapter reports
- * @vf:		accelerated path. Always true: a NIC without it has no other path yet
+ * @vf:		may have the accelerated path; false: never
+ * @synthetic:	the path beside it, or instead of it; at least one of both is there
+ * @weight:	0..100; 0: the VF is off for now, restored when it is raised
+ * @moderation:	of the VF's interrupts
  * @ip4, @ip6:	address without prefix length; "" when the network has none
  */
 struct lab_nic {
@@ -77,6 +105,9 @@ struct lab_nic {
 	uint32_t mtu;
 	uint32_t link_mbps;
 	bool vf;
+	enum lab_synthetic synthetic;
+	uint32_t weight;
+	enum lab_moderation moderation;
 	char ip4[INET_ADDRSTRLEN];
 	char ip6[INET6_ADDRSTRLEN];
 };
@@ -89,6 +120,10 @@ struct lab_nic {
  * @cpus:	1..64
  * @memory_mb:	MiB
  * @append:	more words for the kernel command line, or NULL
+ * @hotplug:	how devices come and go
+ * @spare_nics:	root ports beyond those of @nics, for NICs added later; n_nics + spare_nics is
+ *		at most LAB_VM_NICS
+ * @nics:	@n_nics of them, at most LAB_MAX_NICS from a file
  */
 struct lab_vm {
 	char name[LAB_NAME_MAX + 1];
@@ -98,8 +133,10 @@ struct lab_vm {
 	uint32_t cpus;
 	uint32_t memory_mb;
 	char *append;
+	enum lab_hotplug hotplug;
+	uint32_t spare_nics;
 	unsigned int n_nics;
-	struct lab_nic nics[LAB_MAX_NICS];
+	struct lab_nic nics[LAB_VM_NICS];
 };
 
 struct lab {

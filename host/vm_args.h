@@ -20,9 +20,20 @@
 #define VM_FD_QMP     3
 #define VM_FD_AGENT   4
 
+/**
+ * struct vm_nic_conf - One NIC's devices
+ * @vf, @synthetic:	which of them QEMU has; neither: the slot is free
+ * @failover:		the VF is the primary of the synthetic one (VIRTIO_NET_F_STANDBY)
+ * @queues:		pairs of the synthetic one
+ * @socket, @vhost:	where the VF and the synthetic one are served
+ */
 struct vm_nic_conf {
 	char name[LAB_NIC_NAME_MAX + 1];
+	bool vf, synthetic, failover;
+	uint8_t mac[6];
+	unsigned int queues, mtu;
 	char socket[RUNTIME_PATH_MAX];
+	char vhost[RUNTIME_PATH_MAX];
 };
 
 /**

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * One vNIC: a MANA device, its port in a network, and how far the guest has come with it.
+ * One vNIC: its port in a network (struct vsw_nic, "a/eth0"), and up to two paths to the guest: the
+ * VF (struct mana, "a/eth0/vf") with its life (struct vf), and the synthetic NIC (struct vhost,
+ * "a/eth0/syn"). What the VF's life asks for is done here or handed to the owner (vnic_ops).
  *
  * Device events come on a worker and are carried to the control thread by number, not by
  * pointer: the vNIC may be gone when they arrive. Control thread.
@@ -17,6 +19,9 @@
 #include "emulator/mana/mana.h"
 #include "host/lab.h"
 #include "host/runtime.h"
+#include "host/vf.h"
+#include "vswitch/nic.h"
+#include "vswitch/ports/vhost.h"
 #include "vswitch/vswitch.h"
 
 /**
@@ -39,6 +44,13 @@ struct vnic_ops {
 	/* DRIVER, RESET, GUEST_ERROR of enum mana_event_type; @text "" when there is none. */
 	void (*event)(void *arg, struct vnic *v, enum mana_event_type type, const char *text,
 		      unsigned int suppressed);
+	/* vf_ops.plug and .unplug: put the VF into QEMU, take it out; vf_on_*() tell the rest. */
+	int (*plug)(void *arg, struct vnic *v);
+	int (*unplug)(void *arg, struct vnic *v);
+	/* VF_STATE, VF_STEP and their like, PATH_SWITCHED, SYNTHETIC_STATE; @data is stolen. */
+	void (*tell)(void *arg, struct vnic *v, const char *name, json_t *data);
+	/* A path began or ceased to take packets. */
+	void (*driven)(void *arg, struct vnic *v);
 };
 
 struct vnic_conf {
@@ -48,7 +60,10 @@ struct vnic_conf {
 	struct worker *worker;
 	struct mailbox *mail; /* of the control thread */
 	enum vfuser_msix_mode msix;
-	const char *socket;
+	const char *socket; /* of the VF */
+	const char *vhost;  /* socket of the synthetic path */
+	unsigned int synthetic_queues;
+	struct event_base *base;
 	const struct vnic_ops *ops;
 	void *arg;
 };
@@ -59,8 +74,18 @@ void vnic_free(struct vnic *v);
 
 const char *vnic_id(const struct vnic *v); /* "a/eth0" */
 enum vnic_state vnic_state(const struct vnic *v);
+struct vsw_port *vnic_port(const struct vnic *v); /* of the vNIC as a whole */
+/* Its parts; NULL: it has no such path. */
 struct mana *vnic_mana(const struct vnic *v);
-struct vsw_port *vnic_port(const struct vnic *v);
+struct vf *vnic_vf(const struct vnic *v);
+struct vhost *vnic_vhost(const struct vnic *v);
+struct vsw_nic *vnic_nic(const struct vnic *v);
+bool vnic_synthetic_driven(const struct vnic *v);
+/* The link that the guest shall see on both paths, and the switch; default up. 0 or -errno. */
+int vnic_link_set(struct vnic *v, bool up);
+bool vnic_link(const struct vnic *v);
+/* QEMU is gone: both paths are down. */
+void vnic_on_vm_down(struct vnic *v);
 
 /* For query-status and stats; new references. */
 json_t *vnic_vf_json(const struct vnic *v);
