@@ -18,11 +18,13 @@
 #include "base/fd.h"
 #include "base/log.h"
 #include "host/run.h"
+#include "host/sampler.h"
 
 #define MAX_WORKERS 64
 #define LOG_FILE    "hvlabd.log"
 
-static const struct control_cmd *const tables[] = {commands_daemon, commands_vm, commands_vnic};
+static const struct control_cmd *const tables[] = {commands_daemon, commands_vm, commands_vnic,
+						    commands_sampler};
 
 struct worker *daemon_pick_worker(struct daemon *d)
 {
@@ -210,6 +212,7 @@ void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
+	sampler_fini();
 	/* Clients see the end of the connection when nothing is left but the lock. */
 	for (unsigned int i = 0; i < d->n_workers; i++)
 		worker_free(d->workers[i]);
