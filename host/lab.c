@@ -63,6 +63,9 @@ static const cyaml_schema_field_t net_fields[] = {
 	CYAML_FIELD_STRING_PTR("subnet", OPT, struct file_net, subnet, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("subnet6", OPT, struct file_net, subnet6, 0, TEXT_MAX),
 	CYAML_FIELD_UINT_PTR("mtu", OPT, struct file_net, mtu),
+	CYAML_FIELD_ENUM_PTR("dhcp", OPT | CYAML_FLAG_STRICT, struct file_net, dhcp, switch_words,
+			     ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_STRING_PTR("domain", OPT, struct file_net, domain, 0, TEXT_MAX),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t net_value = {
@@ -272,10 +275,11 @@ json_t *lab_to_json(const struct lab *lab)
 	for (unsigned int n = 0; n < lab->n_nets; n++) {
 		const struct lab_net *net = &lab->nets[n];
 
-		json_array_append_new(nets,
-				      json_pack("{s:s, s:o, s:o, s:i}", "name", net->name, "subnet",
-						text_or_none(net->cidr4), "subnet6",
-						text_or_none(net->cidr6), "mtu", (int)net->mtu));
+		json_array_append_new(
+			nets, json_pack("{s:s, s:o, s:o, s:i, s:s, s:s}", "name", net->name,
+					"subnet", text_or_none(net->cidr4), "subnet6",
+					text_or_none(net->cidr6), "mtu", (int)net->mtu, "dhcp",
+					net->dhcp ? "on" : "off", "domain", net->domain));
 	}
 	for (unsigned int v = 0; v < lab->n_vms; v++)
 		json_array_append_new(vms, vm_to_json(lab, &lab->vms[v]));

@@ -22,6 +22,7 @@
 
 #define LAB_NAME_MAX	 24 /* bytes of a lab's, network's or VM's name (socket paths hold it) */
 #define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
+#define LAB_DOMAIN_MAX	 63
 #define LAB_MAX_NETS	 64
 #define LAB_MAX_VMS	 64
 #define LAB_MAX_NICS	 8	    /* of one VM, in the file */
@@ -70,9 +71,13 @@ enum lab_hotplug {
  * @subnet4, @prefix4:	IPv4 network address and prefix length; has4 false: none
  * @subnet6, @prefix6:	the same for IPv6
  * @mtu:		68..9000; the most a NIC on it may have
+ * @dhcp:		DHCP, router advertisements and DNS are served on it
+ * @domain:		what the guests' names end in there
  */
 struct lab_net {
 	char name[LAB_NAME_MAX + 1];
+	char domain[LAB_DOMAIN_MAX + 1];
+	bool dhcp;
 	bool has4, has6;
 	struct in_addr subnet4;
 	struct in6_addr subnet6;

@@ -59,8 +59,9 @@ struct file_vm {
 };
 
 struct file_net {
-	char *name, *subnet, *subnet6;
+	char *name, *subnet, *subnet6, *domain;
 	uint32_t *mtu;
+	enum file_switch *dhcp;
 };
 
 struct file_lab {

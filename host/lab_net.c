@@ -11,6 +11,7 @@
 #include "host/lab_internal.h"
 
 #include <arpa/inet.h>
+#include <ctype.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -267,6 +268,43 @@ static void assign_subnet(struct lab *lab, unsigned int n, int family)
 	}
 }
 
+/* As DNS has them: labels of letters, digits and hyphens, joined by dots (RFC 1035 2.3.1). */
+static bool domain_is_legal(const char *s)
+{
+	size_t label = 0;
+
+	for (; *s; s++) {
+		if (*s == '.') {
+			if (!label || s[-1] == '-')
+				return false;
+			label = 0;
+		} else if (isascii(*s) && (isalnum(*s) || (label && strchr("-_", *s)))) {
+			label++;
+		} else {
+			return false;
+		}
+	}
+	return label && s[-1] != '-';
+}
+
+static void check_domain(struct lab_doc *ld, unsigned int n, const char *domain, struct lab *lab)
+{
+	struct lab_path path = lab_path("networks[%u].domain", n);
+	struct lab_net *net = &lab->nets[n];
+
+	snprintf(net->domain, sizeof(net->domain), "%s", lab->name);
+	if (!domain)
+		return;
+	if (strlen(domain) > LAB_DOMAIN_MAX)
+		lab_doc_error(ld, path.s, "shorten it", "a domain has at most %d characters",
+			      LAB_DOMAIN_MAX);
+	else if (!domain_is_legal(domain))
+		lab_doc_error(ld, path.s, "write it like lab or lab.example",
+			      "\"%s\" is not a domain", domain);
+	else
+		snprintf(net->domain, sizeof(net->domain), "%s", domain);
+}
+
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
 	static const struct file_net one = {.name = (char *)"default"};
@@ -293,6 +331,8 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 		}
 		net->mtu = lab_check_range(ld, lab_path("networks[%u].mtu", n).s, nets[n].mtu,
 					   LAB_MTU_MIN, LAB_MTU_MAX, LAB_MTU_DEFAULT, "");
+		net->dhcp = !nets[n].dhcp || *nets[n].dhcp == FILE_ON;
+		check_domain(ld, n, nets[n].domain, lab);
 		check_given(ld, n, &nets[n], AF_INET, lab);
 		check_given(ld, n, &nets[n], AF_INET6, lab);
 	}

@@ -69,7 +69,7 @@ static void test_everything_given(void **state)
 	struct lab *lab = load("name: big\n"
 			       "networks:\n"
 			       "  - {name: blue, subnet: 192.168.7.0/28, subnet6: 2001:db8:1::/64,"
-			       " mtu: 9000}\n"
+			       " mtu: 9000, dhcp: off, domain: lab.example}\n"
 			       "  - name: red\n"
 			       "vms:\n"
 			       "  - name: a\n"
@@ -87,8 +87,12 @@ static void test_everything_given(void **state)
 
 	(void)state;
 	assert_string_equal(lab->name, "big");
+	assert_false(lab->nets[0].dhcp);
+	assert_string_equal(lab->nets[0].domain, "lab.example");
 	assert_string_equal(lab->nets[1].cidr4, "10.0.1.0/24");
 	assert_string_equal(lab->nets[1].cidr6, "fd00:0:0:1::/64");
+	assert_true(lab->nets[1].dhcp);
+	assert_string_equal(lab->nets[1].domain, "big");
 	assert_non_null(nic);
 	assert_ptr_equal(vm, lab_find_vm(lab, "a"));
 	assert_string_equal(vm->kernel, "7.2");
@@ -523,6 +527,21 @@ static const struct mistake mistakes[] = {
 	 2, "networks[0].subnet6", "too small for the 4 NICs", "shorter prefix"},
 	{"subnet6 and MTU", NETS("  - {name: n, mtu: 1000, subnet6: 'fd00::/64'}\n"), 2,
 	 "networks[0].subnet6", "MTU of 1280", "none"},
+	{"dhcp", NETS("  - {name: n, dhcp: maybe}\n"), 2, "networks[0].dhcp", "maybe", ""},
+	{"domain empty", NETS("  - {name: n, domain: ''}\n"), 2, "networks[0].domain",
+	 "not a domain", "lab.example"},
+	{"domain of dots", NETS("  - {name: n, domain: a..b}\n"), 2, "networks[0].domain",
+	 "not a domain", ""},
+	{"domain ends in a dot", NETS("  - {name: n, domain: a.b.}\n"), 2, "networks[0].domain",
+	 "not a domain", ""},
+	{"domain with a hyphen last", NETS("  - {name: n, domain: a-.b}\n"), 2,
+	 "networks[0].domain", "not a domain", ""},
+	{"domain with a comma", NETS("  - {name: n, domain: 'a,b'}\n"), 2, "networks[0].domain",
+	 "not a domain", ""},
+	{"domain long",
+	 NETS("  - {name: n, domain: "
+	      "aaaaaaaaa.aaaaaaaaa.aaaaaaaaa.aaaaaaaaa.aaaaaaaaa.aaaaaaaaa.aaaa}\n"),
+	 2, "networks[0].domain", "at most 63", "shorten"},
 	/* Addresses. */
 	{"ip", NIC("ip: 10.0.0"), 4, "vms[0].nics[0].ip", "not an IPv4 address", "none"},
 	{"ip with prefix", NIC("ip: 10.0.0.9/24"), 4, "vms[0].nics[0].ip", "prefix length",
