@@ -67,10 +67,10 @@ const char *vf_state_name(enum vf_state s);
  * guest's turning receive off and our hearing of it.
  */
 enum vf_receive {
-	VF_RX_NOBODY,	 /* dropped as link-down */
+	VF_RX_NOBODY, /* dropped as link-down */
 	VF_RX_SYNTHETIC,
 	VF_RX_VF,
-	VF_RX_PARK,	 /* to neither, kept */
+	VF_RX_PARK, /* to neither, kept */
 	VF_N_RECEIVE
 };
 const char *vf_receive_name(enum vf_receive r); /* "none", "synthetic", "vf", "park" */
@@ -189,17 +189,17 @@ int vf_revoke(struct vf *vf, const struct vf_revoke_opts *opts, vf_done_fn done,
 int vf_restore(struct vf *vf, const struct vf_restore_opts *opts, vf_done_fn done, void *done_arg);
 
 /* ---- what happens ---- */
-void vf_on_connected(struct vf *vf);    /* QEMU has opened the device */
+void vf_on_connected(struct vf *vf);	/* QEMU has opened the device */
 void vf_on_disconnected(struct vf *vf); /* it has closed it, or was killed */
 void vf_on_driven(struct vf *vf);	/* receive on */
 void vf_on_undriven(struct vf *vf);	/* receive off */
 void vf_on_released(struct vf *vf);	/* the guest's driver has given the device up */
 void vf_on_plugged(struct vf *vf);	/* QMP: device_add returned */
 void vf_on_plug_failed(struct vf *vf, const char *why);
-void vf_on_unplugged(struct vf *vf);	/* QMP: DEVICE_DELETED */
+void vf_on_unplugged(struct vf *vf);			  /* QMP: DEVICE_DELETED */
 void vf_on_unplug_failed(struct vf *vf, const char *why); /* refused, or guest-unplug-error */
-void vf_on_synthetic(struct vf *vf, bool driven); /* the other path takes packets or not */
-void vf_on_vm_down(struct vf *vf);	/* QEMU is gone */
+void vf_on_synthetic(struct vf *vf, bool driven);	  /* the other path takes packets or not */
+void vf_on_vm_down(struct vf *vf);			  /* QEMU is gone */
 /*
  * QEMU's failover takes the primary away by itself (event UNPLUG_PRIMARY), without an end to its
  * connection and without DEVICE_DELETED; and it has put it back (migration cancelled or failed).
