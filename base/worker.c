@@ -201,6 +201,20 @@ static bool run_turns(struct worker *w)
 	return worked;
 }
 
+/* False: somebody still has work. */
+static bool may_sleep(struct worker *w)
+{
+	bool work = false;
+
+	for (struct worker_turn *t = w->turns; t; t = w->next_turn) {
+		w->next_turn = t->next;
+		if (t->sleep)
+			work |= t->sleep(t);
+	}
+	w->next_turn = NULL;
+	return !work;
+}
+
 static void sleep_until_something(struct worker *w)
 {
 	struct __kernel_timespec ts, *tsp = NULL;
@@ -262,6 +276,10 @@ static void loop(struct worker *w)
 				look_round(w, &awake, spin);
 				continue;
 			}
+		}
+		if (!may_sleep(w)) {
+			look_round(w, &awake, spin);
+			continue;
 		}
 		{
 			uint64_t t0 = now_ns(), t1;

@@ -88,10 +88,14 @@ void worker_timer_cancel(struct worker_timer *t);
 
 /**
  * struct worker_turn - Called at the end of every turn, before the loop may sleep
- * @fn:	Returns true when it did work (the loop then does not sleep yet).
+ * @fn:		Returns true when it did work (the loop then does not sleep yet).
+ * @sleep:	May be NULL. Called when the loop is about to sleep, spinning over: the place to
+ *		ask a peer for notifications that polling made needless. Returns true when there
+ *		is work after all; the loop then goes on.
  */
 struct worker_turn {
 	bool (*fn)(struct worker_turn *t);
+	bool (*sleep)(struct worker_turn *t);
 	void *arg;
 	/* the worker's own: */
 	struct worker *w;

@@ -255,7 +255,7 @@ static void timers_fire_in_order_and_never_early(void **state)
 
 struct burst {
 	struct worker_turn t;
-	_Atomic int left, calls;
+	_Atomic int left, calls, hidden;
 };
 
 static bool on_turn(struct worker_turn *t)
@@ -281,6 +281,32 @@ static void add_turn(void *arg)
 static void del_turn(void *arg)
 {
 	worker_turn_del(&((struct burst *)arg)->t);
+}
+
+/* Work that shows only when the loop wants to sleep, as behind a notification that was off. */
+static bool on_sleep(struct worker_turn *t)
+{
+	struct burst *b = t->arg;
+
+	if (atomic_load(&b->hidden) == 0)
+		return false;
+	atomic_store(&b->left, 1);
+	atomic_fetch_sub(&b->hidden, 1);
+	return true;
+}
+
+static void work_found_before_sleeping_keeps_the_loop_awake(void **state)
+{
+	struct burst b = {.hidden = 1000, .t.sleep = on_sleep};
+	uint64_t deadline = now_ns() + 10 * NSEC_PER_SEC;
+
+	(void)state;
+	worker_call(w, add_turn, &b);
+	while ((atomic_load(&b.hidden) || atomic_load(&b.left)) && now_ns() < deadline)
+		usleep(100);
+	assert_int_equal(atomic_load(&b.hidden), 0);
+	assert_int_equal(atomic_load(&b.left), 0);
+	worker_call(w, del_turn, &b);
 }
 
 static void a_turn_hook_that_works_keeps_the_loop_awake(void **state)
@@ -384,6 +410,7 @@ int main(void)
 		BOTH(many_descriptors_come_and_go_under_traffic),
 		BOTH(timers_fire_in_order_and_never_early),
 		BOTH(a_turn_hook_that_works_keeps_the_loop_awake),
+		BOTH(work_found_before_sleeping_keeps_the_loop_awake),
 		BOTH(a_busy_loop_hears_the_others),
 		BOTH(a_sleeping_worker_does_not_turn),
 		cmocka_unit_test(what_was_posted_before_free_is_run),
