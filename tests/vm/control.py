@@ -87,13 +87,15 @@ class Control:
                 return message["return"]
 
     def wait_event(self, name, timeout, **data):
-        """The first event of that name whose data has these members; it is consumed."""
+        """The first event of that name whose data has these members. It and all that came before
+        it are consumed: what is waited for next comes after it."""
         deadline = time.monotonic() + timeout
         while True:
             for index, event in enumerate(self.events):
                 if event["event"] == name and all(
                         event["data"].get(k) == v for k, v in data.items()):
-                    return self.events.pop(index)
+                    del self.events[:index + 1]
+                    return event
             try:
                 message = self._line(deadline)
             except TimeoutError:
