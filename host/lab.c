@@ -26,6 +26,18 @@ static const cyaml_strval_t switch_words[] = {
 	{"no", FILE_OFF}, {"true", FILE_ON}, {"false", FILE_OFF},
 };
 
+static const cyaml_strval_t synthetic_words[] = {
+	{"virtio", FILE_VIRTIO}, {"none", FILE_NONE}, {"netvsc", FILE_NETVSC}};
+
+static const cyaml_strval_t moderation_words[] = {
+	{"off", LAB_MODERATION_OFF},	       {"low", LAB_MODERATION_LOW},
+	{"medium", LAB_MODERATION_MEDIUM},     {"high", LAB_MODERATION_HIGH},
+	{"adaptive", LAB_MODERATION_ADAPTIVE},
+};
+
+static const cyaml_strval_t hotplug_words[] = {{"acpi", LAB_HOTPLUG_ACPI},
+					       {"native", LAB_HOTPLUG_NATIVE}};
+
 static const cyaml_schema_field_t nic_fields[] = {
 	CYAML_FIELD_STRING_PTR("network", OPT, struct file_nic, network, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("name", OPT, struct file_nic, name, 0, TEXT_MAX),
@@ -37,6 +49,11 @@ static const cyaml_schema_field_t nic_fields[] = {
 	CYAML_FIELD_UINT_PTR("link_mbps", OPT, struct file_nic, link_mbps),
 	CYAML_FIELD_ENUM_PTR("vf", OPT | CYAML_FLAG_STRICT, struct file_nic, vf, switch_words,
 			     ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_ENUM_PTR("synthetic", OPT | CYAML_FLAG_STRICT, struct file_nic, synthetic,
+			     synthetic_words, ARRAY_SIZE(synthetic_words)),
+	CYAML_FIELD_UINT_PTR("weight", OPT, struct file_nic, weight),
+	CYAML_FIELD_ENUM_PTR("moderation", OPT | CYAML_FLAG_STRICT, struct file_nic, moderation,
+			     moderation_words, ARRAY_SIZE(moderation_words)),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t nic_value = {
@@ -51,6 +68,9 @@ static const cyaml_schema_field_t vm_fields[] = {
 	CYAML_FIELD_UINT_PTR("cpus", OPT, struct file_vm, cpus),
 	CYAML_FIELD_STRING_PTR("memory", OPT, struct file_vm, memory, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("append", OPT, struct file_vm, append, 0, TEXT_MAX),
+	CYAML_FIELD_ENUM_PTR("hotplug", OPT | CYAML_FLAG_STRICT, struct file_vm, hotplug,
+			     hotplug_words, ARRAY_SIZE(hotplug_words)),
+	CYAML_FIELD_UINT_PTR("spare_nics", OPT, struct file_vm, spare_nics),
 	CYAML_FIELD_SEQUENCE("nics", OPT, struct file_vm, nics, &nic_value, 0, LAB_MAX_NICS),
 	CYAML_FIELD_END,
 };
@@ -242,11 +262,13 @@ static json_t *text_or_none(const char *s)
 
 static json_t *nic_to_json(const struct lab *lab, const struct lab_nic *nic)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:s}", "name", nic->name,
-			 "network", lab->nets[nic->net].name, "mac", nic->mac_text, "ip",
+	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:s, s:s, s:i, s:s}", "name",
+			 nic->name, "network", lab->nets[nic->net].name, "mac", nic->mac_text, "ip",
 			 text_or_none(nic->ip4), "ip6", text_or_none(nic->ip6), "queues",
 			 (int)nic->queues, "mtu", (int)nic->mtu, "link_mbps",
-			 (json_int_t)nic->link_mbps, "vf", nic->vf ? "on" : "off");
+			 (json_int_t)nic->link_mbps, "vf", nic->vf ? "on" : "off", "synthetic",
+			 lab_synthetic_name(nic->synthetic), "weight", (int)nic->weight,
+			 "moderation", lab_moderation_name(nic->moderation));
 }
 
 static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
@@ -255,8 +277,10 @@ static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
 
 	for (unsigned int i = 0; i < vm->n_nics; i++)
 		json_array_append_new(nics, nic_to_json(lab, &vm->nics[i]));
-	j = json_pack("{s:s, s:i, s:i, s:o}", "name", vm->name, "cpus", (int)vm->cpus, "memory",
-		      (int)vm->memory_mb, "nics", nics);
+	j = json_pack("{s:s, s:i, s:i, s:s, s:i, s:o}", "name", vm->name, "cpus", (int)vm->cpus,
+		      "memory", (int)vm->memory_mb, "hotplug",
+		      vm->hotplug == LAB_HOTPLUG_NATIVE ? "native" : "acpi", "spare_nics",
+		      (int)vm->spare_nics, "nics", nics);
 	if (*vm->kernel)
 		json_object_set_new(j, "kernel", json_string(vm->kernel));
 	if (vm->bzimage)

@@ -206,6 +206,20 @@ struct lab_vm *lab_find_vm(const struct lab *lab, const char *name);
 /* By "vm/nic". *@vm may be NULL when not wanted. */
 struct lab_nic *lab_find_nic(const struct lab *lab, const char *target, struct lab_vm **vm);
 
+/**
+ * lab_nic_add() - One NIC more, of a lab that is up, as if the file had it
+ * @wish:	its name, network and figures, all given; MAC and addresses are filled in
+ * @mac:	NULL: by the hash rule for this name, so the same at each addition
+ * @ip4, @ip6:	NULL: the lowest free host number; "none"
+ * @why:	Out, when it fails: what is wrong
+ *
+ * It becomes the last of @vm->nics.
+ * Return: 0; -EINVAL; -EEXIST name, MAC or address taken; -ENOSPC
+ */
+int lab_nic_add(struct lab *lab, struct lab_vm *vm, const struct lab_nic *wish, const char *mac,
+		const char *ip4, const char *ip6, char *why, size_t why_size);
+void lab_nic_del(struct lab_vm *vm, const char *name);
+
 /* "aa:bb:cc:dd:ee:ff" (colons or dashes, either case). 0 or -EINVAL. */
 int lab_parse_mac(const char *text, uint8_t mac[6]);
 /* The kernels that can be named, NULL-terminated, the default first. */

@@ -44,16 +44,20 @@ const char *lab_nearest(const char *word, const char *const *words);
 /* ---- lab.c: what libcyaml fills; NULL: the key is not there ---- */
 
 enum file_switch { FILE_OFF, FILE_ON };
+enum file_synthetic { FILE_VIRTIO, FILE_NONE, FILE_NETVSC };
 
 struct file_nic {
 	char *name, *network, *mac, *ip, *ip6;
-	uint32_t *queues, *mtu, *link_mbps;
+	uint32_t *queues, *mtu, *link_mbps, *weight;
 	enum file_switch *vf;
+	enum file_synthetic *synthetic;
+	enum lab_moderation *moderation;
 };
 
 struct file_vm {
 	char *name, *kernel, *bzimage, *modules, *memory, *append;
-	uint32_t *cpus;
+	uint32_t *cpus, *spare_nics;
+	enum lab_hotplug *hotplug;
 	struct file_nic *nics;
 	unsigned int nics_count;
 };
@@ -83,8 +87,10 @@ struct lab_path lab_path(const char *fmt, ...) PRINTF_LIKE(1, 2);
  * on with something legal in its place so that the next check has sense to work with.
  */
 
-/* ---- lab_vm.c: names, kernels, sizes, MACs ---- */
+/* ---- lab_vm.c: names, kernels, sizes ---- */
 
+/* Letters, digits, - and _, a letter or digit first. */
+bool lab_name_is_legal(const char *name);
 /* True when @name is legal; else reports it. @what: "the VM's name". */
 bool lab_check_name(struct lab_doc *ld, const char *path, const char *what, const char *name,
 		    size_t max);
@@ -94,11 +100,23 @@ uint32_t lab_check_range(struct lab_doc *ld, const char *path, const uint32_t *g
 /* @dir: folder that relative paths start from. 0 or -ENOMEM. */
 int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir, struct lab *lab);
 
+/* ---- lab_nic.c: names, networks, MACs, paths ---- */
+
+void lab_check_nics(struct lab_doc *ld, unsigned int v, const struct file_vm *f,
+		    const struct lab *lab, struct lab_vm *vm);
+void lab_check_macs(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+
 /* ---- lab_net.c: subnets, addresses ---- */
 
 /* 0 or -ENOMEM. */
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
 /* Addresses of all NICs, once lab_check_vms() made them. */
 void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+/*
+ * Addresses of one NIC that is not in the lab yet: as given, NULL for the lowest free host number,
+ * "none". 0; -EINVAL, -EEXIST, -ENOSPC with @why.
+ */
+int lab_give_addresses(struct lab *lab, struct lab_nic *nic, const char *ip4, const char *ip6,
+		       char *why, size_t why_size);
 
 #endif

@@ -555,3 +555,78 @@ void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct l
 	for (unsigned int n = 0; n < lab->n_nets; n++)
 		assign_net(ld, f, lab, n);
 }
+
+/* ---- a NIC more ---- */
+
+static bool address_taken(struct lab *lab, const struct lab_nic *nic, int family, const char *ip)
+{
+	socklen_t size;
+
+	for (unsigned int v = 0; v < lab->n_vms; v++)
+		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
+			struct lab_nic *o = &lab->vms[v].nics[i];
+
+			if (o->net == nic->net && !strcmp(nic_ip(o, family, &size), ip))
+				return true;
+		}
+	return false;
+}
+
+static int give_address(struct lab *lab, struct lab_nic *nic, int family, const char *text,
+			uint64_t host, char *why, size_t why_size)
+{
+	const struct lab_net *net = &lab->nets[nic->net];
+	struct subnet s = subnet_of(net, family);
+	int version = family == AF_INET ? 4 : 6;
+	struct addr a;
+	socklen_t size;
+	char *ip = nic_ip(nic, family, &size);
+	uint64_t low;
+
+	ip[0] = '\0';
+	if (text && !strcmp(text, "none"))
+		return 0;
+	if (!text) {
+		if (!s.on || (family == AF_INET6 && nic->mtu < IPV6_MIN_MTU))
+			return 0;
+		if (!host_fits(net, family, host)) {
+			snprintf(why, why_size, "no IPv%d address is left on network %s", version,
+				 net->name);
+			return -ENOSPC;
+		}
+		set_host(lab, nic, family, host);
+		return 0;
+	}
+	if (addr_parse(family, text, &a) < 0) {
+		snprintf(why, why_size, "\"%.60s\" is not an IPv%d address", text, version);
+		return -EINVAL;
+	}
+	low = addr_low(&a, s.bits);
+	if (!s.on || !addr_same_net(&a, &s.addr, s.bits) || addr_low_is_zero(&a, s.bits) ||
+	    (family == AF_INET && low == (1ull << s.bits) - 1)) {
+		snprintf(why, why_size, "%s is no host's address on network %s", text, net->name);
+		return -EINVAL;
+	}
+	if (family == AF_INET6 && nic->mtu < IPV6_MIN_MTU) {
+		snprintf(why, why_size, "IPv6 needs an MTU of 1280 and this NIC has %u", nic->mtu);
+		return -EINVAL;
+	}
+	addr_print(family, &a, ip, size);
+	if (address_taken(lab, nic, family, ip)) {
+		snprintf(why, why_size, "%s is another NIC's address", ip);
+		return -EEXIST;
+	}
+	return 0;
+}
+
+int lab_give_addresses(struct lab *lab, struct lab_nic *nic, const char *ip4, const char *ip6,
+		       char *why, size_t why_size)
+{
+	uint64_t host = first_host(&lab->nets[nic->net]);
+	int rc;
+
+	while (host_used(lab, nic->net, host))
+		host++;
+	rc = give_address(lab, nic, AF_INET, ip4, host, why, why_size);
+	return rc ? rc : give_address(lab, nic, AF_INET6, ip6, host, why, why_size);
+}

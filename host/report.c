@@ -69,8 +69,9 @@ static json_t *vm_json(const struct run *run, const struct run_vm *rv)
 	json_t *o, *vnics = json_array();
 	int status;
 
-	for (unsigned int k = 0; k < rv->lab->n_nics; k++)
-		json_array_append_new(vnics, nic_json(run, &rv->nics[k]));
+	for (unsigned int k = 0; k < LAB_VM_NICS; k++)
+		if (rv->nics[k].vnic)
+			json_array_append_new(vnics, nic_json(run, &rv->nics[k]));
 	o = json_pack("{s:s, s:s, s:o, s:s, s:o, s:o}", "name", rv->lab->name, "state",
 		      vm_state_name(vm_state(vm)), "reason", str_or_null(vm_reason(vm)), "accel",
 		      run->kvm ? "kvm" : "tcg", "kernel",
@@ -155,7 +156,7 @@ json_t *report_stats(struct daemon *d, struct run_nic *only)
 	struct run *run = d->run;
 
 	for (unsigned int i = 0; run && i < run->lab->n_vms; i++) {
-		for (unsigned int k = 0; k < run->lab->vms[i].n_nics; k++) {
+		for (unsigned int k = 0; k < LAB_VM_NICS; k++) {
 			struct run_nic *rn = &run->vms[i].nics[k];
 			json_t *o;
 

@@ -48,7 +48,7 @@ struct run_vm *run_find_vm(struct run *run, const char *name)
 struct run_nic *run_find_nic(struct run *run, const char *id)
 {
 	for (unsigned int i = 0; run && i < run->lab->n_vms; i++)
-		for (unsigned int k = 0; k < run->vms[i].lab->n_nics; k++)
+		for (unsigned int k = 0; k < LAB_VM_NICS; k++)
 			if (run->vms[i].nics[k].vnic &&
 			    !strcmp(vnic_id(run->vms[i].nics[k].vnic), id))
 				return &run->vms[i].nics[k];
@@ -124,11 +124,29 @@ static void on_vm_process(void *arg, struct vm *vm)
 	run_poke(run);
 }
 
+static void on_vm_prepare(void *arg, struct vm *vm, struct vm_conf *conf)
+{
+	(void)arg;
+	(void)vm;
+	(void)conf;
+}
+
+static void on_qmp_event(void *arg, struct vm *vm, const char *name, json_t *data)
+{
+	struct run_vm *rv = arg;
+
+	(void)vm;
+	if (rv->plug)
+		plug_on_event(rv->plug, name, data);
+}
+
 const struct vm_ops run_vm_ops = {
 	.state = on_vm_state,
 	.reboot = on_vm_reboot,
 	.agent_silent = on_agent_silent,
 	.process = on_vm_process,
+	.prepare = on_vm_prepare,
+	.qmp_event = on_qmp_event,
 };
 
 static void on_vnic_state(void *arg, struct vnic *v, enum vnic_state prev)
@@ -171,7 +189,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
 		if (run->vms[i].vm)
 			vm_trim_logs(run->vms[i].vm);
-		for (unsigned int k = 0; k < run->vms[i].lab->n_nics; k++) {
+		for (unsigned int k = 0; k < LAB_VM_NICS; k++) {
 			struct run_nic *rn = &run->vms[i].nics[k];
 
 			if (!rn->vnic || !rn->capturing || vsw_capture_active(vnic_port(rn->vnic)))
@@ -192,7 +210,7 @@ static void free_parts(struct run *run)
 		struct run_vm *rv = &run->vms[i];
 
 		vm_free(rv->vm);
-		for (unsigned int k = 0; k < LAB_MAX_NICS; k++)
+		for (unsigned int k = 0; k < LAB_VM_NICS; k++)
 			vnic_free(rv->nics[k].vnic);
 		if (rv->lab)
 			runtime_vm_remove(&run->d->rt, rv->lab->name);

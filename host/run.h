@@ -19,23 +19,40 @@
 #include "host/control.h"
 #include "host/daemon.h"
 #include "host/lab.h"
+#include "host/plug.h"
 #include "host/vm_qemu.h"
 #include "host/vnic.h"
 
 enum run_state { RUN_STARTING, RUN_RUNNING, RUN_STOPPING };
 const char *run_state_name(enum run_state s);
 
+/**
+ * struct run_nic - A slot for a NIC of a VM
+ * @conf:	what is wanted of it; @lab points to it
+ * @vnic:	NULL: the slot is free
+ * @removing:	it has no traffic any more; its devices are still with the guest
+ */
 struct run_nic {
+	struct run_vm *rv;
+	unsigned int slot;
+	struct lab_nic conf;
 	const struct lab_nic *lab;
 	struct vnic *vnic;
-	bool capturing;
+	bool capturing, removing;
+	struct nic_op *op; /* run_nic.c's: an addition, change or removal under way */
 };
 
+/**
+ * struct run_vm
+ * @lab:	its NICs are those of the slots in use, closed up
+ * @nics:	by slot; those beyond vm_conf.n_slots are never in use
+ */
 struct run_vm {
 	struct run *run;
-	const struct lab_vm *lab;
+	struct lab_vm *lab;
 	struct vm *vm;
-	struct run_nic nics[LAB_MAX_NICS];
+	struct plug *plug;
+	struct run_nic nics[LAB_VM_NICS];
 };
 
 /**

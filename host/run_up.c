@@ -142,7 +142,9 @@ static int make_nic(struct run *run, struct run_vm *rv, unsigned int k, struct v
 	snprintf(file, sizeof(file), "%s.vfio", nic->name);
 	snprintf(vc->nics[k].name, sizeof(vc->nics[k].name), "%s", nic->name);
 	runtime_vm_path(&run->d->rt, rv->lab->name, file, vc->nics[k].socket);
-	rv->nics[k].lab = nic;
+	vc->nics[k].vf = true;
+	rv->nics[k] = (struct run_nic){.rv = rv, .slot = k, .conf = *nic};
+	rv->nics[k].lab = &rv->nics[k].conf;
 	rv->nics[k].vnic = vnic_new(&conf, &what);
 	if (rv->nics[k].vnic)
 		return 0;
@@ -158,7 +160,8 @@ static int make_vm(struct run *run, struct run_vm *rv)
 	struct vm_conf vc = {.kvm = run->kvm,
 			     .cpus = rv->lab->cpus,
 			     .memory_mb = rv->lab->memory_mb,
-			     .n_nics = rv->lab->n_nics};
+			     .hotplug = rv->lab->hotplug,
+			     .n_slots = rv->lab->n_nics + rv->lab->spare_nics};
 	struct runtime *rt = &run->d->rt;
 	int rc = runtime_vm_make(rt, name);
 

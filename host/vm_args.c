@@ -16,6 +16,7 @@
 #define MAX_ARGS	  512
 #define MAX_DRIVES	  16
 #define DEFAULT_AGENT	  "org.qemu.guest_agent.0"
+#define RECONNECT_MS	  1000 /* a synthetic NIC's front end looks for us again after that */
 #define MSG_TIMEOUT	  1000 /* ms; a stuck server freezes QEMU's monitor for that long at most */
 /* Removing a device aborts QEMU up to this version. */
 #define BUGGY_UP_TO_MAJOR 11
@@ -100,23 +101,6 @@ static void add_drives(struct args *a, const json_t *drives)
 	}
 }
 
-/* One root port per NIC, so that each can be unplugged. */
-static void add_nics(struct args *a, const struct vm_conf *conf)
-{
-	for (unsigned int i = 0; i < conf->n_nics; i++) {
-		char bus[16], id[16];
-
-		snprintf(bus, sizeof(bus), "rp%u", i);
-		snprintf(id, sizeof(id), "vf%u", i);
-		add(a, "-device");
-		add(a, "pcie-root-port,id=%s,chassis=%u,slot=%u", bus, i + 1, i + 1);
-		add_json(a, "-device",
-			 json_pack("{s:s, s:s, s:s, s:{s:s, s:s}, s:i}", "driver", "vfio-user-pci",
-				   "id", id, "bus", bus, "socket", "type", "unix", "path",
-				   conf->nics[i].socket, "x-msg-timeout", MSG_TIMEOUT));
-	}
-}
-
 /* QEMU's options take ",," for a comma in a value. */
 static void double_commas(const char *in, char out[2 * RUNTIME_PATH_MAX])
 {
@@ -126,6 +110,107 @@ static void double_commas(const char *in, char out[2 * RUNTIME_PATH_MAX])
 			*out++ = ',';
 	}
 	*out = '\0';
+}
+
+/* ---- NICs ---- */
+
+json_t *vm_qmp_chardev(unsigned int slot, const struct vm_nic_conf *nic)
+{
+	char id[16];
+
+	snprintf(id, sizeof(id), "cs%u", slot);
+	return json_pack("{s:s, s:{s:s, s:{s:{s:s, s:{s:s}}, s:b, s:i}}}", "id", id, "backend",
+			 "type", "socket", "data", "addr", "type", "unix", "data", "path",
+			 nic->vhost, "server", 0, "reconnect-ms", RECONNECT_MS);
+}
+
+json_t *vm_netdev(unsigned int slot, const struct vm_nic_conf *nic)
+{
+	char id[16], chardev[16];
+
+	snprintf(id, sizeof(id), "ns%u", slot);
+	snprintf(chardev, sizeof(chardev), "cs%u", slot);
+	return json_pack("{s:s, s:s, s:s, s:i}", "type", "vhost-user", "id", id, "chardev", chardev,
+			 "queues", (int)nic->queues);
+}
+
+json_t *vm_synthetic_device(unsigned int slot, const struct vm_nic_conf *nic)
+{
+	const uint8_t *m = nic->mac;
+	char id[16], netdev[16], bus[16], mac[18];
+	json_t *dev;
+
+	snprintf(id, sizeof(id), "syn%u", slot);
+	snprintf(netdev, sizeof(netdev), "ns%u", slot);
+	snprintf(bus, sizeof(bus), "rs%u", slot);
+	snprintf(mac, sizeof(mac), "%02x:%02x:%02x:%02x:%02x:%02x", m[0], m[1], m[2], m[3], m[4],
+		 m[5]);
+	/* No option ROM: nothing boots from it, and 16 of them would cost time. */
+	dev = json_pack("{s:s, s:s, s:s, s:s, s:s, s:i, s:s}", "driver", "virtio-net-pci", "id", id,
+			"netdev", netdev, "bus", bus, "mac", mac, "host_mtu", (int)nic->mtu,
+			"romfile", "");
+	/* A pair of queues takes two vectors, control and configuration one each. */
+	if (dev && nic->queues > 1) {
+		json_object_set_new(dev, "mq", json_true());
+		json_object_set_new(dev, "vectors", json_integer(2 * nic->queues + 2));
+	}
+	if (dev && nic->failover)
+		json_object_set_new(dev, "failover", json_true());
+	return dev;
+}
+
+json_t *vm_vf_device(unsigned int slot, const struct vm_nic_conf *nic)
+{
+	char id[16], pair[16], bus[16];
+	json_t *dev;
+
+	snprintf(id, sizeof(id), "vf%u", slot);
+	snprintf(bus, sizeof(bus), "rv%u", slot);
+	dev = json_pack("{s:s, s:s, s:s, s:{s:s, s:s}, s:i}", "driver", "vfio-user-pci", "id", id,
+			"bus", bus, "socket", "type", "unix", "path", nic->socket, "x-msg-timeout",
+			MSG_TIMEOUT);
+	if (dev && nic->failover) {
+		snprintf(pair, sizeof(pair), "syn%u", slot);
+		json_object_set_new(dev, "failover_pair_id", json_string(pair));
+	}
+	return dev;
+}
+
+/*
+ * Two root ports per slot, in use or not: a function above 0 is invisible without function 0. No
+ * I/O ports behind them (io-reserve=0), which the firmware would soon run out of.
+ */
+static void add_root_port(struct args *a, const char *name, unsigned int device, unsigned int slot,
+			  unsigned int number)
+{
+	add(a, "-device");
+	add(a,
+	    "pcie-root-port,id=%s%u,bus=pcie.0,addr=0x%x.%u,multifunction=on,chassis=%u,slot=%u,"
+	    "io-reserve=0",
+	    name, slot, device + slot / 8, slot % 8, number, number);
+}
+
+static void add_nics(struct args *a, const struct vm_conf *conf)
+{
+	char path[2 * RUNTIME_PATH_MAX];
+
+	for (unsigned int i = 0; i < conf->n_slots; i++) {
+		add_root_port(a, "rs", VM_PCI_SYNTHETIC, i, i + 1);
+		add_root_port(a, "rv", VM_PCI_VF, i, LAB_VM_NICS + i + 1);
+	}
+	for (unsigned int i = 0; i < conf->n_slots; i++) {
+		const struct vm_nic_conf *nic = &conf->nics[i];
+
+		if (nic->synthetic) {
+			double_commas(nic->vhost, path);
+			add(a, "-chardev");
+			add(a, "socket,id=cs%u,path=%s,reconnect-ms=%d", i, path, RECONNECT_MS);
+			add_json(a, "-netdev", vm_netdev(i, nic));
+			add_json(a, "-device", vm_synthetic_device(i, nic));
+		}
+		if (nic->vf)
+			add_json(a, "-device", vm_vf_device(i, nic));
+	}
 }
 
 char **vm_args(const struct vm_conf *conf)
@@ -151,6 +236,10 @@ char **vm_args(const struct vm_conf *conf)
 	add(&a, "none");
 	add(&a, "-machine");
 	add(&a, "q35,memory-backend=m0");
+	if (conf->hotplug == LAB_HOTPLUG_NATIVE) {
+		add(&a, "-global");
+		add(&a, "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off");
+	}
 	add(&a, "-accel");
 	add(&a, conf->kvm ? "kvm" : "tcg,thread=multi");
 	add(&a, "-cpu");

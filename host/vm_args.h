@@ -14,6 +14,14 @@
 /* Linux arch/x86/include/asm/setup.h COMMAND_LINE_SIZE, with the NUL. */
 #define VM_CMDLINE_MAX 2048
 
+/*
+ * Where the devices of slot i's NIC are: behind root port rs<i> the synthetic one, behind rv<i> the
+ * VF. The root ports are functions of the PCI devices from these on, eight to a device, so that
+ * the guest knows a NIC's slot from the root port's address alone: 00:10.0 is rs0, 00:12.1 is rv1.
+ */
+#define VM_PCI_SYNTHETIC 0x10
+#define VM_PCI_VF	 0x12
+
 /* QMP names of what we put on every command line. */
 #define VM_AGENT_PORT "agent0"
 /* Descriptors as QEMU inherits them. */
@@ -41,6 +49,7 @@ struct vm_nic_conf {
  * @qemu:	{"path", "args"?}, owned
  * @image:	{"kernel", "initrd"?, "drives"?, "agent"?} as in docs/protocol.md, checked, owned
  * @cmdline:	complete kernel command line, owned
+ * @n_slots:	NICs that have root ports: the lab file's, and those that may be added later
  */
 struct vm_conf {
 	char name[LAB_NAME_MAX + 1];
@@ -48,16 +57,26 @@ struct vm_conf {
 	char *cmdline;
 	bool kvm;
 	unsigned int cpus, memory_mb;
+	enum lab_hotplug hotplug;
 	char console_log[RUNTIME_PATH_MAX], console_sock[RUNTIME_PATH_MAX];
 	char qemu_log[RUNTIME_PATH_MAX];
-	unsigned int n_nics;
-	struct vm_nic_conf nics[LAB_MAX_NICS];
+	unsigned int n_slots;
+	struct vm_nic_conf nics[LAB_VM_NICS];
 };
 void vm_conf_clear(struct vm_conf *conf);
 
 /* NULL-terminated argv, each string and the array the caller's: vm_args_free(). NULL: no memory. */
 char **vm_args(const struct vm_conf *conf);
 void vm_args_free(char **argv);
+
+/*
+ * A NIC's objects as QEMU's options and QMP's arguments have them; new references, NULL without
+ * memory. Names: chardev cs<i>, netdev ns<i>, devices syn<i> and vf<i>.
+ */
+json_t *vm_qmp_chardev(unsigned int slot, const struct vm_nic_conf *nic); /* chardev-add */
+json_t *vm_netdev(unsigned int slot, const struct vm_nic_conf *nic);
+json_t *vm_synthetic_device(unsigned int slot, const struct vm_nic_conf *nic);
+json_t *vm_vf_device(unsigned int slot, const struct vm_nic_conf *nic);
 
 /**
  * vm_cmdline() - A VM's kernel command line

@@ -359,6 +359,7 @@ static void on_qmp_event(void *arg, const char *name, json_t *data)
 	const char *id;
 
 	log_debug("%s: QMP event %s", vm->conf.name, name);
+	vm->ops->qmp_event(vm->arg, vm, name, data);
 	if (!strcmp(name, "VSERPORT_CHANGE")) {
 		id = json_string_value(json_object_get(data, "id"));
 		if (!id || strcmp(id, VM_AGENT_PORT))
@@ -423,6 +424,12 @@ static const struct qmp_ops qmp_ops = {
 	.event = on_qmp_event,
 	.closed = on_qmp_closed,
 };
+
+int vm_qmp(struct vm *vm, const char *command, json_t *args, unsigned int timeout_ms,
+	   qmp_reply_fn fn, void *fn_arg)
+{
+	return qmp_send(vm->qmp, command, args, timeout_ms, fn, fn_arg);
+}
 
 struct reset {
 	struct vm *vm;
@@ -506,6 +513,7 @@ int vm_start(struct vm *vm)
 	vm->start_offset = vm->boot_offset = tail_size(vm->conf.console_log);
 	/* A socket of an earlier process would keep QEMU from making its own. */
 	unlink(vm->conf.console_sock);
+	vm->ops->prepare(vm->arg, vm, &vm->conf);
 	rc = spawn(vm, &qmp_fd, &agent_fd);
 	if (rc)
 		return rc;

@@ -52,6 +52,10 @@ struct vm_ops {
 	void (*agent_silent)(void *arg, struct vm *vm, bool silent, unsigned int ms);
 	/* A QEMU process began or ended: time to write the list of them anew. */
 	void (*process)(void *arg, struct vm *vm);
+	/* QEMU is about to be started from @conf, whose NICs and command line may be changed. */
+	void (*prepare)(void *arg, struct vm *vm, struct vm_conf *conf);
+	/* Every event of the monitor, before the VM acts on it. */
+	void (*qmp_event)(void *arg, struct vm *vm, const char *name, json_t *data);
 };
 
 /* Takes what @conf owns, also on failure. NULL with errno. */
@@ -74,6 +78,10 @@ void vm_kill(struct vm *vm, const char *why, bool then_start);
 int vm_quit(struct vm *vm, const char *why);
 /* QEMU's system_reset; a paused (panicked) guest runs again. @fn as in qmp.h. */
 int vm_reset(struct vm *vm, qmp_reply_fn fn, void *fn_arg);
+
+/* qmp_send() to its monitor. -ENOTCONN while there is none, or before it is ready. */
+int vm_qmp(struct vm *vm, const char *command, json_t *args, unsigned int timeout_ms,
+	   qmp_reply_fn fn, void *fn_arg);
 
 const struct vm_conf *vm_conf(const struct vm *vm);
 enum vm_state vm_state(const struct vm *vm);

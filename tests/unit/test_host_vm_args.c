@@ -108,8 +108,9 @@ static struct vm_conf conf_of(const char *version, unsigned int cpus, bool kvm)
 			    .kvm = kvm,
 			    .console_log = "/run/a,b/console.log",
 			    .console_sock = "/run/a,b/console.sock",
-			    .n_nics = 2,
-			    .nics = {{"eth0", "/run/x/eth0.vfio"}, {"eth1", "/run/x/eth1.vfio"}}};
+			    .n_slots = 2,
+			    .nics = {{.name = "eth0", .vf = true, .socket = "/run/x/eth0.vfio"},
+				     {.name = "eth1", .vf = true, .socket = "/run/x/eth1.vfio"}}};
 
 	c.qemu = json_pack("{s:s, s:s, s:[s, s]}", "path", "/q", "version", version, "args", "-L",
 			   "/l");
@@ -147,22 +148,116 @@ static void tcg_never_gets_one_possible_cpu(void **state)
 	vm_conf_clear(&c);
 }
 
-static void every_nic_has_a_port_of_its_own_and_memory_is_shared(void **state)
+/* The place of an argument behind @option that contains @part; -1: none. */
+static int place_of(char **argv, const char *option, const char *part)
+{
+	for (int i = 0; argv[i] && argv[i + 1]; i++)
+		if (!strcmp(argv[i], option) && strstr(argv[i + 1], part))
+			return i;
+	return -1;
+}
+
+static void a_slot_tells_the_guest_its_number(void **state)
+{
+	struct vm_conf c = conf_of("11.1.3", 2, false);
+	char **argv;
+
+	(void)state;
+	c.n_slots = 10;
+	argv = vm_args(&c);
+	assert_non_null(value_of(argv, "-device",
+				 "pcie-root-port,id=rs0,bus=pcie.0,addr=0x10.0,multifunction=on,"
+				 "chassis=1,slot=1,io-reserve=0"));
+	assert_non_null(value_of(argv, "-device", "id=rs9,bus=pcie.0,addr=0x11.1,"));
+	assert_non_null(value_of(argv, "-device", "id=rv0,bus=pcie.0,addr=0x12.0,"));
+	assert_non_null(value_of(argv, "-device", "id=rv7,bus=pcie.0,addr=0x12.7,"));
+	assert_non_null(value_of(argv, "-device", "id=rv9,bus=pcie.0,addr=0x13.1,"));
+	assert_null(value_of(argv, "-device", "id=rs10,"));
+	/* One chassis number twice, and QEMU refuses to start. */
+	for (unsigned int n = 1; n <= 26; n++) {
+		char part[32];
+		int first;
+
+		snprintf(part, sizeof(part), "chassis=%u,", n);
+		first = place_of(argv, "-device", part);
+		if (n <= 10 || n > 16)
+			assert_true(first >= 0);
+		if (first >= 0)
+			assert_int_equal(place_of(argv + first + 1, "-device", part), -1);
+	}
+	vm_args_free(argv);
+	vm_conf_clear(&c);
+}
+
+static void a_vf_alone_and_memory_is_shared(void **state)
 {
 	struct vm_conf c = conf_of("11.1.3", 2, false);
 	char **argv = vm_args(&c);
 
 	(void)state;
-	assert_non_null(value_of(argv, "-device", "pcie-root-port,id=rp1,chassis=2,slot=2"));
 	assert_non_null(value_of(argv, "-device",
-				 "{\"driver\":\"vfio-user-pci\",\"id\":\"vf1\",\"bus\":\"rp1\","
+				 "{\"driver\":\"vfio-user-pci\",\"id\":\"vf1\",\"bus\":\"rv1\","
 				 "\"socket\":{\"type\":\"unix\",\"path\":\"/run/x/eth1.vfio\"},"
 				 "\"x-msg-timeout\":1000}"));
+	assert_null(value_of(argv, "-netdev", ""));
+	assert_null(value_of(argv, "-global", ""));
 	assert_non_null(value_of(argv, "-object", "memory-backend-memfd,id=m0,size=256M,share=on"));
 	assert_string_equal(argv[0], "/q");
 	assert_string_equal(argv[1], "-L");
 	for (char **a = argv; *a; a++)
 		assert_string_not_equal(*a, "-no-reboot");
+	vm_args_free(argv);
+	vm_conf_clear(&c);
+}
+
+static void a_pair_is_tied_by_the_standbys_name(void **state)
+{
+	struct vm_conf c = conf_of("11.1.3", 2, false);
+	char **argv;
+
+	(void)state;
+	c.nics[1] = (struct vm_nic_conf){.vf = true,
+					 .synthetic = true,
+					 .failover = true,
+					 .mac = {0, 0x15, 0x5d, 1, 2, 0xff},
+					 .queues = 4,
+					 .mtu = 1500,
+					 .socket = "/run/x/eth1.vfio",
+					 .vhost = "/run/x,y/eth1.vhost"};
+	argv = vm_args(&c);
+	assert_non_null(value_of(argv, "-chardev",
+				 "socket,id=cs1,path=/run/x,,y/eth1.vhost,reconnect-ms=1000"));
+	assert_non_null(value_of(argv, "-netdev",
+				 "{\"type\":\"vhost-user\",\"id\":\"ns1\",\"chardev\":\"cs1\","
+				 "\"queues\":4}"));
+	assert_non_null(
+		value_of(argv, "-device",
+			 "{\"driver\":\"virtio-net-pci\",\"id\":\"syn1\",\"netdev\":\"ns1\","
+			 "\"bus\":\"rs1\",\"mac\":\"00:15:5d:01:02:ff\",\"host_mtu\":1500,"
+			 "\"romfile\":\"\",\"mq\":true,\"vectors\":10,\"failover\":true}"));
+	assert_non_null(
+		value_of(argv, "-device", "\"x-msg-timeout\":1000,\"failover_pair_id\":\"syn1\"}"));
+	/* The primary is hidden by a standby that is there before it. */
+	assert_true(place_of(argv, "-device", "\"syn1\"") <
+		    place_of(argv, "-device", "\"id\":\"vf1\""));
+	vm_args_free(argv);
+	vm_conf_clear(&c);
+}
+
+static void a_synthetic_nic_alone_is_no_standby(void **state)
+{
+	struct vm_conf c = conf_of("11.1.3", 2, false);
+	char **argv;
+
+	(void)state;
+	c.hotplug = LAB_HOTPLUG_NATIVE;
+	c.nics[0] = (struct vm_nic_conf){.synthetic = true, .queues = 1, .mtu = 9000};
+	argv = vm_args(&c);
+	assert_non_null(value_of(argv, "-device", "\"host_mtu\":9000,\"romfile\":\"\"}"));
+	assert_null(value_of(argv, "-device", "\"id\":\"vf0\""));
+	assert_null(value_of(argv, "-device", "failover"));
+	assert_non_null(
+		value_of(argv, "-global", "ICH9-LPC.acpi-pci-hotplug-with-bridge-support=off"));
 	vm_args_free(argv);
 	vm_conf_clear(&c);
 }
@@ -285,7 +380,10 @@ int main(void)
 		cmocka_unit_test(peers_beyond_the_kernels_limit_are_left_out),
 		cmocka_unit_test(what_must_be_there_and_does_not_fit_is_an_error),
 		cmocka_unit_test(tcg_never_gets_one_possible_cpu),
-		cmocka_unit_test(every_nic_has_a_port_of_its_own_and_memory_is_shared),
+		cmocka_unit_test(a_slot_tells_the_guest_its_number),
+		cmocka_unit_test(a_vf_alone_and_memory_is_shared),
+		cmocka_unit_test(a_pair_is_tied_by_the_standbys_name),
+		cmocka_unit_test(a_synthetic_nic_alone_is_no_standby),
 		cmocka_unit_test(commas_in_paths_mean_nothing),
 		cmocka_unit_test(the_monitor_is_asked_for_in_the_versions_way),
 		cmocka_unit_test(the_masquerade_is_for_versions_with_the_bug),

@@ -478,7 +478,6 @@ static const struct mistake mistakes[] = {
 	 "vms[0].nics[0].network", "no network \"storage\"", "under networks"},
 	{"which network", "networks: [{name: n}, {name: m}]\n" NIC("mtu: 1500"), 5,
 	 "vms[0].nics[0].network", "there are 2 networks", "network: NAME"},
-	{"VF off", NIC("vf: off"), 4, "vms[0].nics[0].vf", "no other path yet", "vf: on"},
 	/* Subnets. */
 	{"subnet without prefix", NETS("  - {name: n, subnet: 10.0.0.0}\n"), 2,
 	 "networks[0].subnet", "no prefix length", "10.0.0.0/24"},
