@@ -321,7 +321,8 @@ void vf_on_plugged(struct vf *vf)
 	vf->plugged = true;
 	if (vf->op.kind == VF_OP_RESTORE)
 		vf_step(vf, "plugged", NULL);
-	else if (news && !vf->pending && (vf->state == VF_ABSENT || vf->state == VF_REVOKED))
+	else if (news && !vf->pending && !vf->failover &&
+		 (vf->state == VF_ABSENT || vf->state == VF_REVOKED))
 		vf_set_shown(vf, "device_add returned late");
 }
 
@@ -462,18 +463,25 @@ struct vf *vf_new(struct event_base *base, const struct vf_conf *conf, const str
 	return NULL;
 }
 
+static void timer_free(struct event *ev)
+{
+	if (ev)
+		event_free(ev);
+}
+
 void vf_free(struct vf *vf)
 {
-	struct event **timers[] = {&vf->tick, &vf->deadline, &vf->link,
-				   &vf->hold, &vf->alarm,    &vf->settle};
 	struct vf_op op;
 
 	if (!vf)
 		return;
 	op = vf->op;
-	for (unsigned int i = 0; i < ARRAY_SIZE(timers); i++)
-		if (*timers[i])
-			event_free(*timers[i]);
+	timer_free(vf->tick);
+	timer_free(vf->deadline);
+	timer_free(vf->link);
+	timer_free(vf->hold);
+	timer_free(vf->alarm);
+	timer_free(vf->settle);
 	json_decref(vf->last);
 	free(vf->id);
 	free(vf);
