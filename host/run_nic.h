@@ -15,6 +15,7 @@
 #include <stdint.h>
 
 #include "host/lab.h"
+#include "host/plug.h"
 
 struct run;
 struct run_vm;
@@ -109,5 +110,11 @@ int run_nic_set(struct run_nic *rn, const struct run_nic_change *change, run_nic
 
 /* Link of the vNIC as the guest sees it, of both paths; the switch stops both too. 0 or -errno. */
 int run_nic_link(struct run_nic *rn, bool up);
+/*
+ * Link of one path, under the vNIC's: a path is up when both are and, for the VF, its life does not
+ * hold it down. The switch goes on delivering to it. Kept over plugging and restarts. 0; -ENODEV
+ * no such path; -errno.
+ */
+int run_nic_path_link(struct run_nic *rn, enum plug_path path, bool up);
 
 #endif
