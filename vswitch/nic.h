@@ -10,11 +10,14 @@
  * Sending is open on every path at all times. Receiving is on one path, the one the host chose
  * with vsw_nic_receive(). While that path does not take packets, or none is chosen, frames are
  * parked: copied, kept in order, and handed over when a path takes them. Parking is bounded
- * (vsw_nic_conf.park_bytes) and only on when the host says so, since for a NIC that nobody will
- * drive it is a drop with a delay.
+ * (vsw_nic_conf.park_bytes; then senders wait as for buffers) and only on when the host says so,
+ * since for a NIC that nobody will drive it is a drop with a delay.
  *
- * Threads. Making, freeing, paths: the control thread. vsw_nic_receive(), vsw_nic_get_info(): any
- * thread. Delivery: any worker.
+ * A path's own link (port->link) is what the guest is shown there. It stops neither direction, so
+ * that traffic can leave a path whose link was taken down; the vNIC's link stops both.
+ *
+ * Threads. Making, freeing, paths: the control thread. vsw_nic_receive(), vsw_nic_link_set(),
+ * vsw_nic_get_info(): any thread. Delivery: any worker.
  */
 #ifndef HVLAB_VSWITCH_NIC_H
 #define HVLAB_VSWITCH_NIC_H
@@ -33,8 +36,9 @@ struct vsw_nic;
  * @name:	"a/eth0"; copied
  * @mtu:	of the vNIC; 0: the network's
  * @worker:	hands over what was parked
- * @park_bytes:	0: 4 MiB
- * @park_ms:	longest stay of a parked frame, then it is dropped as link-down; 0: 2000
+ * @park_bytes:	memory for parked packets, book-keeping counted; 0: 4 MiB
+ * @park_ms:	longest stay of a parked packet, then it is dropped: as link-down, or as no-buffer
+ *		when a path takes packets but has no buffers; 0: 2000
  */
 struct vsw_nic_conf {
 	const char *name;
@@ -48,10 +52,15 @@ struct vsw_nic_conf {
 struct vsw_nic *vsw_nic_new(const struct vsw_nic_conf *conf);
 /* Not attached to a network, no paths left. NULL is fine. */
 void vsw_nic_free(struct vsw_nic *nic);
-/* For vsw_port_attach(), stats, captures. Its link is the vNIC's: down stops both paths. */
+/* For vsw_port_attach(), stats, captures. Detaching it drops what is parked. */
 struct vsw_port *vsw_nic_port(struct vsw_nic *nic);
+/* The vNIC's link, up at first: down stops both directions on all paths; parked packets stay. */
+void vsw_nic_link_set(struct vsw_nic *nic, bool up);
 
-/* 0; -ENOSPC VSW_NIC_MAX_PATHS reached; -EBUSY the port is attached elsewhere. */
+/*
+ * From here on what @path's guest sends leaves in the vNIC's name. 0; -ENOSPC VSW_NIC_MAX_PATHS
+ * reached; -EBUSY the port is attached elsewhere.
+ */
 int vsw_nic_path_add(struct vsw_nic *nic, struct vsw_port *path);
 /*
  * After this returned no delivery into @path is under way or will come (vsw_port_detach()'s
@@ -64,9 +73,11 @@ struct vsw_nic *vsw_nic_of(const struct vsw_port *port);
 /**
  * vsw_nic_receive() - Choose where frames for the vNIC go
  * @path:	One of its paths; NULL: none
- * @park:	Keep what cannot be delivered now; false: drop it as link-down, also what is parked
+ * @park:	Keep what cannot be delivered now, because no path is chosen or it does not
+ *		receive; false: drop it as link-down, also what is parked
  *
- * Frames parked before go first, in order. Nothing is delivered twice.
+ * Packets parked before go first, in order. Nothing is delivered twice. A delivery into the path
+ * chosen before may still be under way for a moment (vsw_nic_path_del() waits for such).
  */
 void vsw_nic_receive(struct vsw_nic *nic, struct vsw_port *path, bool park);
 
@@ -76,7 +87,7 @@ struct vsw_nic_info {
 	uint64_t switches;	    /* changes of the chosen path */
 	uint64_t parked;	    /* packets, ever */
 	uint64_t parked_now, parked_bytes_now;
-	uint64_t park_lost;	    /* parked, then dropped; counted as drops too */
+	uint64_t park_lost;	    /* packets parked, then dropped; counted as drops too */
 	uint64_t park_longest_ns;   /* longest stay so far */
 };
 void vsw_nic_get_info(struct vsw_nic *nic, struct vsw_nic_info *info);

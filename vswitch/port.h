@@ -19,6 +19,7 @@
 #include "vswitch/packet.h"
 
 struct vsw_net;
+struct vsw_nic;
 struct capture;
 
 /* What a port takes on receive without payment; everything else is settled before. */
@@ -40,7 +41,9 @@ struct vsw_port_ops {
 	 * good is consumed and counted (vsw_port_drop()).
 	 *
 	 * Return: packets consumed; fewer than @n means that pkts[ret] found no buffer (its
-	 * seg_done says how far it got) and may be tried again after vsw_port_wake().
+	 * seg_done says how far it got) and may be tried again after vsw_port_wake(). The same
+	 * when the port has stopped receiving meanwhile: the switch looks at port->receiving, and
+	 * drops or parks (vswitch/nic.h) what is left instead of waiting.
 	 */
 	unsigned int (*deliver)(struct vsw_port *port, struct pkt **pkts, unsigned int n);
 };
@@ -71,11 +74,18 @@ struct vsw_port {
 	uint8_t mac[6];		/* the vNIC's own address; all zero: none (learned only) */
 	uint32_t mtu;		/* largest IP packet it takes; 0: the network's */
 	_Atomic uint32_t caps;	/* VSW_CAP_* now in force on receive */
+	/*
+	 * Both are the device's to write, and followed by vsw_port_wake(). A path of a vNIC
+	 * (vswitch/nic.h) is not stopped by its own link, only by the vNIC's. A vNIC's own port
+	 * leaves receiving alone: vsw_port_takes() looks at its paths.
+	 */
 	_Atomic bool link;	/* false: nothing is delivered, sends are dropped */
 	_Atomic bool receiving; /* the guest's driver takes packets; false: not a destination */
 	struct vsw_port_stats stats;
 	/* the switch's own: */
 	_Atomic(struct vsw_net *) net;	 /* NULL: not attached */
+	_Atomic(struct vsw_port *) outer; /* the vNIC's port this is a path of, or NULL */
+	struct vsw_nic *nic;		 /* this is that vNIC's own port; constant */
 	uint32_t id;			 /* unique while the process lives; 0: never attached */
 	uint32_t n_macs;		 /* learned behind it; under the FDB's lock */
 	_Atomic uint64_t learn_again_ms; /* no room for more addresses before that */
@@ -89,8 +99,14 @@ struct vsw_port {
 /* Fill in the fixed parts of a zeroed port. */
 void vsw_port_init(struct vsw_port *port, const struct vsw_port_ops *ops, const char *name,
 		   const uint8_t mac[6]);
-/* The port's own MTU, else its network's; 0: neither. Any thread, while attached. */
+/* The port's own MTU, else its vNIC's, else its network's; 0: none. Any thread, while attached. */
 uint32_t vsw_port_mtu(const struct vsw_port *port);
+
+/*
+ * Would a packet for this port be taken now, delivered or parked? For a path: is its guest's driver
+ * receiving. Any thread, while attached.
+ */
+bool vsw_port_takes(const struct vsw_port *port);
 
 /**
  * vsw_send() - A port's guest sends
@@ -114,8 +130,8 @@ void vsw_wait_cancel(struct vsw_waiter *w);
 void vsw_port_wake(struct vsw_port *port);
 
 /*
- * Counting, any thread. Delivering port: @port is the receiver. A drop counts the frames of @pkt
- * from seg_done on.
+ * Counting, during deliver(). @port is the receiver; what a path counts its vNIC counts too. A
+ * drop counts the frames of @pkt from seg_done on.
  */
 void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why);
 void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes);

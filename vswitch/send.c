@@ -20,6 +20,10 @@
  * Counting. tx of the sender is everything that left its guest, also what is dropped later.
  * drops is counted at the receiver a frame was meant for, tx_drops at the sender when the switch
  * itself found nobody to give it to, or the one receiver had no buffer.
+ *
+ * vNICs (nic.c). A path sends in its vNIC's name: here the vNIC's port is the sender, and the
+ * path's own port only counts too. A receiver is always a vNIC's port or a plain one; nic.c picks
+ * the path.
  */
 #include <assert.h>
 
@@ -46,6 +50,7 @@ struct run {
 
 struct burst {
 	struct vsw_port *from;
+	struct vsw_port *path; /* the port that sent, when it is a path of @from; else NULL */
 	struct vsw_net *net;
 	struct capture *capture;
 	struct pkt **pkts;
@@ -56,7 +61,7 @@ struct burst {
 	uint64_t packets, bytes, gso; /* consumed */
 };
 
-/* Set while a delivery to a captured port is under way: was its packet dropped there? */
+/* Set while a delivery to a captured port is under way: was its packet dropped or parked there? */
 static _Thread_local bool dropped_there;
 
 /* Frames of a packet that will not arrive. One that could not be parsed counts as one. */
@@ -67,10 +72,22 @@ static uint32_t n_lost(const struct pkt *pkt, enum vsw_drop why)
 	return all > pkt->seg_done ? all - pkt->seg_done : all;
 }
 
+static void count_drop(struct vsw_port *port, enum vsw_drop why, uint32_t n)
+{
+	struct vsw_port *outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+
+	atomic_fetch_add_explicit(&port->stats.drops[why], n, memory_order_relaxed);
+	if (outer)
+		atomic_fetch_add_explicit(&outer->stats.drops[why], n, memory_order_relaxed);
+}
+
 static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
 {
-	struct capture *cap = atomic_load_explicit(&port->capture, memory_order_acquire);
+	struct vsw_port *outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+	struct capture *cap;
 
+	port = outer ? outer : port;
+	cap = atomic_load_explicit(&port->capture, memory_order_acquire);
 	dropped_there = true;
 	if (likely(!cap))
 		return;
@@ -83,13 +100,13 @@ static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_
 
 void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
 {
-	atomic_fetch_add_explicit(&port->stats.drops[why], n_lost(pkt, why), memory_order_relaxed);
+	count_drop(port, why, n_lost(pkt, why));
 	capture_drop(port, pkt, why);
 }
 
 void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum vsw_drop why)
 {
-	atomic_fetch_add_explicit(&port->stats.drops[why], 1, memory_order_relaxed);
+	count_drop(port, why, 1);
 	/* A capture shows the packet once, with its first lost frame. */
 	if (!dropped_there)
 		capture_drop(port, f->pkt, why);
@@ -97,14 +114,33 @@ void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum 
 
 void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes)
 {
+	struct vsw_port *outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+
 	atomic_fetch_add_explicit(&port->stats.rx_packets, packets, memory_order_relaxed);
 	atomic_fetch_add_explicit(&port->stats.rx_bytes, bytes, memory_order_relaxed);
+	if (outer) {
+		atomic_fetch_add_explicit(&outer->stats.rx_packets, packets, memory_order_relaxed);
+		atomic_fetch_add_explicit(&outer->stats.rx_bytes, bytes, memory_order_relaxed);
+	}
+}
+
+/* The receiver had no buffer: counted there, at the path that should have had one too. */
+static void drop_no_buffer(struct vsw_port *to, const struct pkt *pkt)
+{
+	struct vsw_port *path = to->nic ? nic_chosen(to->nic) : NULL;
+
+	if (path && atomic_load_explicit(&path->receiving, memory_order_acquire))
+		to = path; /* counts for both, see count_drop() */
+	vsw_port_drop(to, pkt, VSW_DROP_NO_BUFFER);
 }
 
 static void tx_drop(struct burst *b, const struct pkt *pkt, enum vsw_drop why)
 {
-	atomic_fetch_add_explicit(&b->from->stats.tx_drops[why], n_lost(pkt, why),
-				  memory_order_relaxed);
+	uint32_t n = n_lost(pkt, why);
+
+	atomic_fetch_add_explicit(&b->from->stats.tx_drops[why], n, memory_order_relaxed);
+	if (b->path)
+		atomic_fetch_add_explicit(&b->path->stats.tx_drops[why], n, memory_order_relaxed);
 }
 
 /* A packet is through, one way or another: as far as its sender goes, it has left. */
@@ -125,18 +161,43 @@ static inline void consumed(struct burst *b, struct pkt *pkt, enum vsw_drop why)
 
 static inline bool takes_packets(const struct vsw_port *port)
 {
-	return atomic_load_explicit(&port->link, memory_order_relaxed) &&
-	       atomic_load_explicit(&port->receiving, memory_order_acquire);
+	if (!atomic_load_explicit(&port->link, memory_order_relaxed))
+		return false;
+	return port->nic ? nic_takes(port->nic)
+			 : atomic_load_explicit(&port->receiving, memory_order_acquire);
+}
+
+bool vsw_port_takes(const struct vsw_port *port)
+{
+	bool takes;
+
+	vsw_read_lock();
+	if (atomic_load_explicit(&port->outer, memory_order_acquire))
+		takes = atomic_load_explicit(&port->receiving, memory_order_acquire);
+	else
+		takes = takes_packets(port);
+	vsw_read_unlock();
+	return takes;
+}
+
+static uint32_t rx_caps(const struct vsw_port *port)
+{
+	struct vsw_port *path = port->nic ? nic_chosen(port->nic) : NULL;
+
+	return atomic_load_explicit(path ? &path->caps : &port->caps, memory_order_relaxed);
+}
+
+void switch_parked(void)
+{
+	dropped_there = true;
 }
 
 /* One deliver() call, with what a capture of the receiver wants to see. */
-static unsigned int deliver(struct vsw_port *to, struct pkt **pkts, unsigned int n)
+static unsigned int deliver_shown(struct capture *cap, struct vsw_port *to, struct pkt **pkts,
+				  unsigned int n)
 {
-	struct capture *cap = atomic_load_explicit(&to->capture, memory_order_acquire);
 	unsigned int done;
 
-	if (likely(!cap))
-		return to->ops->deliver(to, pkts, n);
 	/* One by one, so that a drop can be told to be this packet's. */
 	for (done = 0; done < n; done++) {
 		bool outer = dropped_there;
@@ -145,13 +206,47 @@ static unsigned int deliver(struct vsw_port *to, struct pkt **pkts, unsigned int
 		dropped_there = false;
 		ok = to->ops->deliver(to, pkts + done, 1);
 		if (ok && !dropped_there)
-			capture_packet(cap, pkts[done], CAPTURE_RX, VSW_DROP_NONE,
-				       atomic_load_explicit(&to->caps, memory_order_relaxed));
+			capture_packet(cap, pkts[done], CAPTURE_RX, VSW_DROP_NONE, rx_caps(to));
 		dropped_there = outer;
 		if (!ok)
 			break;
 	}
 	return done;
+}
+
+static inline unsigned int deliver(struct vsw_port *to, struct pkt **pkts, unsigned int n)
+{
+	struct capture *cap = atomic_load_explicit(&to->capture, memory_order_acquire);
+
+	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, pkts, n);
+}
+
+unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct pkt **pkts,
+			    unsigned int n)
+{
+	struct capture *cap = atomic_load_explicit(&shown->capture, memory_order_acquire);
+
+	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, pkts, n);
+}
+
+/* The rest of a run goes nowhere: counted at the sender, and at @to when there is a receiver. */
+static void drop_run(struct burst *b, struct run *r, struct vsw_port *to, enum vsw_drop why)
+{
+	for (; r->n; r->n--) {
+		struct pkt *pkt = b->pkts[r->first++];
+
+		if (to)
+			vsw_port_drop(to, pkt, why);
+		tx_drop(b, pkt, why);
+		consumed(b, pkt, why);
+	}
+}
+
+static void count_wait(struct burst *b)
+{
+	atomic_fetch_add_explicit(&b->from->stats.tx_waits, 1, memory_order_relaxed);
+	if (b->path)
+		atomic_fetch_add_explicit(&b->path->stats.tx_waits, 1, memory_order_relaxed);
 }
 
 /* False: the run could not be finished; r->first and r->n then say what is left. */
@@ -172,15 +267,18 @@ static bool run_unicast(struct burst *b, struct run *r)
 		r->n -= got;
 		if (likely(!r->n))
 			break;
+		if (!takes_packets(to)) {
+			drop_run(b, r, to, VSW_DROP_LINK_DOWN);
+			break;
+		}
 		pkt = b->pkts[r->first];
 		if (!(pkt->flags & PKT_NO_WAIT)) {
 			pkt->waits_for = to;
 			wait_note_failure(to, wakes);
-			atomic_fetch_add_explicit(&b->from->stats.tx_waits, 1,
-						  memory_order_relaxed);
+			count_wait(b);
 			return false;
 		}
-		vsw_port_drop(to, pkt, VSW_DROP_NO_BUFFER);
+		drop_no_buffer(to, pkt);
 		tx_drop(b, pkt, VSW_DROP_NO_BUFFER);
 		consumed(b, pkt, VSW_DROP_NO_BUFFER);
 		r->first++;
@@ -209,7 +307,10 @@ static void run_flood(struct burst *b, struct run *r)
 			done += deliver(to, pkts + done, r->n - done);
 			if (done == r->n)
 				break;
-			vsw_port_drop(to, pkts[done], VSW_DROP_NO_BUFFER);
+			if (takes_packets(to))
+				drop_no_buffer(to, pkts[done]);
+			else
+				vsw_port_drop(to, pkts[done], VSW_DROP_LINK_DOWN);
 			pkts[done++]->seg_done = 0;
 		}
 		pkts[0]->seg_done = seg_done;
@@ -235,14 +336,7 @@ static bool run_end(struct burst *b, struct run *r)
 		run_flood(b, r);
 	} else {
 		/* A receiver that is there but does not take packets counts them too. */
-		for (; r->n; r->n--) {
-			struct pkt *pkt = b->pkts[r->first++];
-
-			if (r->to)
-				vsw_port_drop(r->to, pkt, r->why);
-			tx_drop(b, pkt, r->why);
-			consumed(b, pkt, r->why);
-		}
+		drop_run(b, r, r->to, r->why);
 	}
 	return done;
 }
@@ -354,30 +448,43 @@ static unsigned int send_burst(struct burst *b, unsigned int n)
 	return run.first;
 }
 
+static inline void count_sent(const struct burst *b, struct vsw_port *port)
+{
+	atomic_fetch_add_explicit(&port->stats.tx_packets, b->packets, memory_order_relaxed);
+	atomic_fetch_add_explicit(&port->stats.tx_bytes, b->bytes, memory_order_relaxed);
+	if (b->gso)
+		atomic_fetch_add_explicit(&port->stats.tx_gso, b->gso, memory_order_relaxed);
+}
+
 unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 {
 	/* No packet has this destination: 48 bits. */
 	struct burst b = {.from = port, .pkts = pkts, .last_mac = UINT64_MAX};
+	struct vsw_port *outer;
 	unsigned int done;
 
 	if (!n)
 		return 0;
 	vsw_read_lock();
-	b.net = atomic_load_explicit(&port->net, memory_order_acquire);
-	b.own = fdb_mac(port->mac);
-	b.capture = atomic_load_explicit(&port->capture, memory_order_acquire);
+	outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+	if (outer) {
+		b.from = outer;
+		b.path = port;
+	}
+	b.net = atomic_load_explicit(&b.from->net, memory_order_acquire);
+	b.own = fdb_mac(b.from->mac);
+	b.capture = atomic_load_explicit(&b.from->capture, memory_order_acquire);
 	if (unlikely(!b.net))
 		done = drop_all(&b, n, VSW_DROP_NO_PORT);
-	else if (unlikely(!atomic_load_explicit(&port->link, memory_order_relaxed)))
+	else if (unlikely(!atomic_load_explicit(&b.from->link, memory_order_relaxed)))
 		done = drop_all(&b, n, VSW_DROP_LINK_DOWN);
 	else
 		done = send_burst(&b, n);
-	vsw_read_unlock();
 	if (done) {
-		atomic_fetch_add_explicit(&port->stats.tx_packets, b.packets, memory_order_relaxed);
-		atomic_fetch_add_explicit(&port->stats.tx_bytes, b.bytes, memory_order_relaxed);
-		if (b.gso)
-			atomic_fetch_add_explicit(&port->stats.tx_gso, b.gso, memory_order_relaxed);
+		count_sent(&b, port);
+		if (outer)
+			count_sent(&b, outer);
 	}
+	vsw_read_unlock();
 	return done;
 }

@@ -39,6 +39,18 @@ void wait_note_failure(struct vsw_port *on, uint64_t wakes);
 /* Detaching: nobody may wait here any more. */
 void wait_release_all(struct vsw_port *port);
 
+/*
+ * send.c. In a read section: deliver into @to what a capture of @shown is to see. The same as
+ * to->ops->deliver(). switch_parked(): the packet now being delivered is not received yet.
+ */
+unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct pkt **pkts,
+			    unsigned int n);
+void switch_parked(void);
+
+/* nic.c. In a read section. */
+bool nic_takes(const struct vsw_nic *nic);
+struct vsw_port *nic_chosen(const struct vsw_nic *nic); /* may be NULL */
+
 /* capture.c. Both in a read section, on any thread. */
 enum capture_dir { CAPTURE_TX, CAPTURE_RX };
 void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir dir,

@@ -147,13 +147,16 @@ void vsw_port_init(struct vsw_port *port, const struct vsw_port_ops *ops, const 
 uint32_t vsw_port_mtu(const struct vsw_port *port)
 {
 	const struct vsw_net *net;
+	const struct vsw_port *outer;
 	uint32_t mtu = port->mtu;
 
 	if (mtu)
 		return mtu;
 	vsw_read_lock();
+	outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+	port = outer ? outer : port;
 	net = atomic_load_explicit(&port->net, memory_order_acquire);
-	mtu = net ? net->mtu : 0;
+	mtu = port->mtu ? port->mtu : net ? net->mtu : 0;
 	vsw_read_unlock();
 	return mtu;
 }
@@ -191,7 +194,7 @@ int vsw_port_attach(struct vsw_net *net, struct vsw_port *port)
 	struct port_list *ports, *all;
 	int rc = -ENOMEM;
 
-	if (atomic_load(&port->net))
+	if (atomic_load(&port->net) || atomic_load(&port->outer))
 		return -EBUSY;
 	ports = list_copy(old_ports, port, NULL);
 	all = list_copy(old_all, port, NULL);

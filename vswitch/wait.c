@@ -151,7 +151,7 @@ void vsw_wait_cancel(struct vsw_waiter *w)
 	}
 }
 
-void vsw_port_wake(struct vsw_port *port)
+static void wake(struct vsw_port *port)
 {
 	struct vsw_waiter *w, *next;
 
@@ -166,6 +166,22 @@ void vsw_port_wake(struct vsw_port *port)
 			log_err_rl("port %s: no memory to wake a sender", port->name);
 	}
 	pthread_mutex_unlock(&port->waiters_lock);
+}
+
+void vsw_port_wake(struct vsw_port *port)
+{
+	struct vsw_port *outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+
+	if (!outer) {
+		wake(port);
+		return;
+	}
+	/* Who waits for a path waits at its vNIC. */
+	vsw_read_lock();
+	outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+	if (outer)
+		wake(outer);
+	vsw_read_unlock();
 }
 
 void wait_release_all(struct vsw_port *port)

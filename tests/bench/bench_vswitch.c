@@ -16,6 +16,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "vswitch/checksum.h"
+#include "vswitch/nic.h"
 #include "vswitch/offload.h"
 #include "vswitch/ports/loop.h"
 #include "vswitch/ports/null.h"
@@ -76,12 +77,38 @@ static struct vsw_net *net;
 static struct null_port from, to, second;
 static struct sink sink;
 static struct loop_port loop;
+/* Two vNICs of two paths each; frames travel between their first ones. */
+static struct null_port path[2][2];
 
 static void mac(uint8_t m[6], unsigned int n)
 {
 	const uint8_t v[6] = {0x02, 0, 0, 0, 0, (uint8_t)n};
 
 	memcpy(m, v, 6);
+}
+
+static void setup_nics(void)
+{
+	static const char *const names[2] = {"vm1/eth0", "vm2/eth0"};
+	struct worker_conf wc = {.name = "bench"};
+	struct vsw_nic_conf conf = {.worker = worker_new(&wc)};
+
+	if (!conf.worker)
+		abort();
+	for (unsigned int i = 0; i < 2; i++) {
+		struct vsw_nic *nic;
+
+		conf.name = names[i];
+		mac(conf.mac, 11 + i);
+		nic = vsw_nic_new(&conf);
+		null_port_init(&path[i][0], "first", conf.mac);
+		null_port_init(&path[i][1], "second", conf.mac);
+		if (!nic || vsw_nic_path_add(nic, &path[i][0].port) ||
+		    vsw_nic_path_add(nic, &path[i][1].port) ||
+		    vsw_port_attach(net, vsw_nic_port(nic)))
+			abort();
+		vsw_nic_receive(nic, &path[i][0].port, false);
+	}
 }
 
 static void setup(void)
@@ -107,6 +134,7 @@ static void setup(void)
 	    vsw_port_attach(net, &second.port) || vsw_port_attach(net, &sink.port) ||
 	    vsw_port_attach(net, &loop.port))
 		abort();
+	setup_nics();
 }
 
 /* A TCP packet of @len bytes in all. */
@@ -128,13 +156,14 @@ static void fill(uint8_t *p, uint32_t len, unsigned int src, unsigned int dst)
 /**
  * struct load - What is sent
  * @pooled:	Payload from 64 MB of memory, so that it is in no cache
+ * @nic:	Sent by the first path of vNIC 11
  */
 struct load {
 	const char *what;
 	uint32_t len, flags;
 	uint16_t mss;
 	unsigned int src, dst[2];
-	bool pooled;
+	bool pooled, nic;
 	unsigned int burst;
 };
 
@@ -144,6 +173,7 @@ static void run(const struct load *l)
 	struct pkt *pkts[BURST];
 	uint32_t stride = ALIGN_UP(l->len, 64), at = 0;
 	unsigned int burst = l->burst ? l->burst : BURST;
+	struct vsw_port *by = l->nic ? &path[0][0].port : &from.port;
 	uint64_t start, end, n = 0;
 
 	for (uint32_t off = 0; off + stride <= POOL_SIZE; off += stride)
@@ -165,7 +195,7 @@ static void run(const struct load *l)
 					pkt[i].piece[0].ptr = pool + at + PKT_HDR_MAX;
 				at = at + 2 * stride <= POOL_SIZE ? at + stride : 0;
 			}
-			if (vsw_send(&from.port, pkts, burst) != burst)
+			if (vsw_send(by, pkts, burst) != burst)
 				abort();
 			n += burst;
 		}
@@ -243,6 +273,13 @@ int main(int argc, char **argv)
 		 .flags = PKT_GSO_TCP,
 		 .mss = 1448,
 		 .pooled = true},
+		{.what = "between two vNICs", .len = 64, .src = 11, .dst = {12, 12}, .nic = true},
+		{.what = "between two vNICs, bursts of one",
+		 .len = 64,
+		 .src = 11,
+		 .dst = {12, 12},
+		 .burst = 1,
+		 .nic = true},
 	};
 
 	if (argc > 1)

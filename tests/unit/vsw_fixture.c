@@ -56,7 +56,7 @@ static unsigned int test_deliver(struct vsw_port *port, struct pkt **pkts, unsig
 			continue;
 		}
 		while (vsw_settle_next(&s, &f)) {
-			if (!t->room) {
+			if (!t->room || !atomic_load(&port->receiving)) {
 				vsw_settle_stop(&s);
 				goto out;
 			}
@@ -65,6 +65,8 @@ static unsigned int test_deliver(struct vsw_port *port, struct pkt **pkts, unsig
 			store(t, &f);
 			packets++;
 			bytes += f.len;
+			if (t->stop_after && !--t->stop_after)
+				atomic_store(&port->receiving, false);
 		}
 	}
 out:

@@ -28,6 +28,8 @@ struct test_frame {
  * @room:	Frames it has buffers for; -1: no limit
  * @scatter:	Bytes per buffer; 0: one buffer
  * @keep:	False: counts only
+ * @stop_after:	Frames after which its guest turns receive off, in the middle of a delivery if
+ *		need be; 0: never
  */
 struct test_port {
 	struct vsw_port port;
@@ -35,6 +37,7 @@ struct test_port {
 	int room;
 	uint32_t scatter;
 	bool keep;
+	unsigned int stop_after;
 	unsigned int calls, n;
 	uint64_t frames; /* in all, kept or not */
 	struct test_frame frame[TEST_PORT_FRAMES];
