@@ -1,0 +1,404 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* What a network's dnsmasq is told: addresses, command line, lines of its files. */
+#include <arpa/inet.h>
+#include <errno.h>
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <string.h>
+
+#include <cmocka.h>
+
+#include "base/util.h"
+#include "host/netsvc_internal.h"
+
+static struct lab *load(const char *text)
+{
+	struct lab_errors errs = {0};
+	struct lab *lab = NULL;
+
+	if (lab_load_text("t.yaml", text, strlen(text), &lab, &errs)) {
+		char line[600];
+
+		lab_error_format(&errs, &errs.list[0], line, sizeof(line));
+		fail_msg("%s", line);
+	}
+	lab_errors_free(&errs);
+	return lab;
+}
+
+/* The plan of the first network. */
+static int plan_of(const char *text, struct netsvc_plan *plan)
+{
+	struct lab *lab = load(text);
+	int rc = netsvc_plan(lab, 0, plan);
+
+	lab_free(lab);
+	return rc;
+}
+
+static const char *ip4(const struct netsvc_plan *p)
+{
+	static char buf[INET_ADDRSTRLEN];
+
+	return inet_ntop(AF_INET, &p->ip4, buf, sizeof(buf));
+}
+
+static const char *ip6(const struct netsvc_plan *p)
+{
+	static char buf[INET6_ADDRSTRLEN];
+
+	return inet_ntop(AF_INET6, &p->ip6, buf, sizeof(buf));
+}
+
+static const char *ip_of(uint32_t host_order)
+{
+	static char buf[INET_ADDRSTRLEN];
+
+	return inet_ntop(AF_INET, &(struct in_addr){htonl(host_order)}, buf, sizeof(buf));
+}
+
+#define NET(rest) "networks: [{name: blue" rest "}]\nvms:\n"
+#define ONE	  "  - {name: a}\n"
+
+static void test_usual_addresses(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of(NET("") ONE, &p), 0);
+	assert_true(p.has4 && p.has6 && p.pool4);
+	assert_string_equal(ip4(&p), "10.0.0.2");
+	assert_string_equal(ip6(&p), "fd00::2");
+	assert_string_equal(p.ifname, "blue");
+	assert_int_equal(p.mtu, 1500);
+	assert_string_equal(p.domain, "t");
+	assert_string_equal(ip_of(p.first4), "10.0.0.128");
+	assert_string_equal(ip_of(p.last4), "10.0.0.254");
+	/* Unicast, locally administered. */
+	assert_int_equal(p.mac[0] & 3, 2);
+}
+
+static void test_given_addresses_are_left_alone(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of(NET("") "  - {name: a, nics: [{ip: 10.0.0.2, ip6: 'fd00::2'}]}\n"
+					 "  - {name: b, nics: [{ip: 10.0.0.3, ip6: 'fd00::1'}]}\n",
+				 &p),
+			 0);
+	assert_string_equal(ip4(&p), "10.0.0.1");
+	assert_string_equal(ip6(&p), "fd00::3");
+}
+
+static void test_taken_on_another_network_is_free(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of("networks: [{name: x}, {name: y, subnet: 10.9.0.0/24}]\n"
+				 "vms: [{name: a, nics: [{network: y, ip: 10.9.0.2}]}]\n",
+				 &p),
+			 0);
+	assert_string_equal(ip4(&p), "10.0.0.2");
+}
+
+static void test_small_subnets(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	/* Guests count from 1 there: the service takes the end. */
+	assert_int_equal(plan_of(NET(", subnet: 10.5.0.0/29, subnet6: 'fd05::/125'") ONE, &p), 0);
+	assert_string_equal(ip4(&p), "10.5.0.6");
+	assert_string_equal(ip6(&p), "fd05::7");
+	assert_false(p.pool4);
+	assert_int_equal(plan_of(NET(", subnet: 10.5.0.0/29, subnet6: none") "  - {name: a, nics: "
+									     "[{ip: 10.5.0.6}]}\n",
+				 &p),
+			 0);
+	assert_string_equal(ip4(&p), "10.5.0.5");
+	assert_int_equal(plan_of(NET(", subnet: 10.5.0.0/28, subnet6: none") ONE, &p), 0);
+	assert_string_equal(ip4(&p), "10.5.0.2");
+	assert_string_equal(ip_of(p.first4), "10.5.0.8");
+	assert_string_equal(ip_of(p.last4), "10.5.0.14");
+}
+
+static void test_full_subnet(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(
+		plan_of(NET(", subnet: 10.5.0.0/30, subnet6: none") ONE "  - {name: b}\n", &p),
+		-EADDRNOTAVAIL);
+}
+
+static void test_no_subnet(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of(NET(", subnet: none, subnet6: none") ONE, &p), -EDESTADDRREQ);
+	assert_int_equal(plan_of(NET(", subnet: none") ONE, &p), 0);
+	assert_false(p.has4);
+	assert_true(p.has6);
+}
+
+static void test_large_subnet_has_a_small_pool(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of(NET(", subnet: 10.0.0.0/8, subnet6: 'fd00::/8'") ONE, &p), 0);
+	assert_string_equal(ip4(&p), "10.0.0.2");
+	assert_string_equal(ip_of(p.last4), "10.255.255.254");
+	assert_string_equal(ip_of(p.first4), "10.255.255.128");
+}
+
+static void test_interface_names(void **state)
+{
+	struct netsvc_plan p;
+
+	(void)state;
+	assert_int_equal(plan_of("networks: [{name: a-name-that-is-too-lon}]\nvms:\n" ONE, &p), 0);
+	assert_string_equal(p.ifname, "a-name-that-is-");
+	/* These mean something else to Linux. */
+	assert_int_equal(plan_of("networks: [{name: lo}]\nvms:\n" ONE, &p), 0);
+	assert_string_equal(p.ifname, "net-lo");
+	assert_int_equal(plan_of("networks: [{name: default}]\nvms:\n" ONE, &p), 0);
+	assert_string_equal(p.ifname, "net-default");
+}
+
+static void test_mac_is_the_networks_own(void **state)
+{
+	struct netsvc_plan a, again, b;
+
+	(void)state;
+	plan_of("name: l\nnetworks: [{name: x}]\nvms:\n" ONE, &a);
+	plan_of("name: l\nnetworks: [{name: x}]\nvms:\n" ONE, &again);
+	plan_of("name: l\nnetworks: [{name: y}]\nvms:\n" ONE, &b);
+	assert_memory_equal(a.mac, again.mac, 6);
+	assert_memory_not_equal(a.mac, b.mac, 6);
+}
+
+/* ---- the command line ---- */
+
+static bool has(char **argv, const char *arg)
+{
+	for (; *argv; argv++)
+		if (!strcmp(*argv, arg))
+			return true;
+	return false;
+}
+
+static bool has_start(char **argv, const char *start)
+{
+	for (; *argv; argv++)
+		if (!strncmp(*argv, start, strlen(start)))
+			return true;
+	return false;
+}
+
+static void test_command_line(void **state)
+{
+	struct netsvc_plan p;
+	char **argv;
+
+	(void)state;
+	plan_of("networks: [{name: blue, mtu: 9000, domain: lab.example}]\nvms:\n" ONE, &p);
+	argv = netsvc_args(&p, "/usr/sbin/dnsmasq");
+	assert_non_null(argv);
+	assert_string_equal(argv[0], "/usr/sbin/dnsmasq");
+	assert_true(has(argv, "--conf-file=/dev/null"));
+	assert_true(has(argv, "--keep-in-foreground"));
+	assert_true(has(argv, "--leasefile-ro"));
+	assert_true(has(argv, "--interface=blue"));
+	assert_true(has(argv, "--domain=lab.example"));
+	assert_true(has(argv, "--no-resolv"));
+	assert_true(has(argv, "--no-hosts"));
+	assert_true(has(argv, "--dhcp-ignore-names"));
+	assert_true(has(argv, "--dhcp-range=10.0.0.128,10.0.0.254,255.255.255.0,1h"));
+	assert_true(has(argv, "--dhcp-option=option:mtu,9000"));
+	assert_true(has(argv, "--dhcp-option=option:router")); /* none is given */
+	assert_true(has(argv, "--dhcp-range=fd00::,static,64,infinite"));
+	assert_true(has(argv, "--enable-ra"));
+	assert_true(has(argv, "--ra-param=blue,mtu:9000,600,0"));
+	netsvc_args_free(argv);
+}
+
+static void test_command_line_of_one_family(void **state)
+{
+	struct netsvc_plan p;
+	char **argv;
+
+	(void)state;
+	plan_of(NET(", subnet6: none, subnet: 10.3.0.0/29") ONE, &p);
+	argv = netsvc_args(&p, "d");
+	assert_true(has(argv, "--dhcp-range=10.3.0.0,static,255.255.255.248,1h"));
+	assert_false(has_start(argv, "--enable-ra"));
+	assert_false(has_start(argv, "--ra-param"));
+	netsvc_args_free(argv);
+	plan_of(NET(", subnet: none, subnet6: 'fd07::/64'") ONE, &p);
+	argv = netsvc_args(&p, "d");
+	assert_true(has(argv, "--dhcp-range=fd07::,static,64,infinite"));
+	assert_false(has_start(argv, "--dhcp-option"));
+	netsvc_args_free(argv);
+}
+
+/* ---- the files ---- */
+
+static const struct netsvc_host whole = {
+	.mac = {0, 0x15, 0x5d, 1, 2, 0xfe},
+	.ip4 = "10.0.0.4",
+	.ip6 = "fd00::4",
+	.vm = "a",
+	.nic = "eth0",
+};
+
+static void test_lines(void **state)
+{
+	struct netsvc_entry e;
+	char text[512];
+
+	(void)state;
+	assert_int_equal(netsvc_entry_set(&e, &whole), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "00:15:5d:01:02:fe,10.0.0.4,[fd00::4],infinite\n");
+	netsvc_dns_lines(&e, "lab", text, sizeof(text));
+	assert_string_equal(text, "10.0.0.4 eth0.a.lab eth0.a\nfd00::4 eth0.a.lab eth0.a\n");
+	e.first = true;
+	netsvc_dns_lines(&e, "lab", text, sizeof(text));
+	assert_string_equal(text, "10.0.0.4 a eth0.a.lab eth0.a\nfd00::4 a eth0.a.lab eth0.a\n");
+}
+
+static void test_lines_of_one_family(void **state)
+{
+	struct netsvc_host h = whole;
+	struct netsvc_entry e;
+	char text[512];
+
+	(void)state;
+	h.ip6 = NULL;
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "00:15:5d:01:02:fe,10.0.0.4,infinite\n");
+	h.ip6 = "fd00:0:0:0::4";
+	h.ip4 = "";
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "00:15:5d:01:02:fe,[fd00::4],infinite\n");
+	h.ip6 = "";
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "");
+	netsvc_dns_lines(&e, "lab", text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
+static void test_longest_line_fits(void **state)
+{
+	struct netsvc_host h = {.ip4 = "255.255.255.255",
+				.ip6 = "ffff:eeee:dddd:cccc:bbbb:aaaa:9999:8888",
+				.vm = "vvvvvvvvvvvvvvvvvvvvvvvv",
+				.nic = "nnnnnnnnnnnnnnn"};
+	const char *domain = "dddddddddddddddddddddddddddddddddddddddddddddddddddddddddddddd1";
+	struct netsvc_entry e;
+	char text[512];
+	size_t len;
+
+	(void)state;
+	assert_int_equal(strlen(domain), LAB_DOMAIN_MAX);
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	e.first = true;
+	netsvc_dns_lines(&e, domain, text, sizeof(text));
+	len = strlen(text);
+	assert_true(len < sizeof(text) - 1);
+	assert_int_equal(text[len - 1], '\n');
+}
+
+/* What would mean something else in dnsmasq's files does not get into them. */
+static void test_entries_refused(void **state)
+{
+	static const struct {
+		const char *ip4, *ip6, *vm, *nic;
+	} bad[] = {
+		{"10.0.0.4,ignore", "", "a", "eth0"},
+		{"10.0.0", "", "a", "eth0"},
+		{"", "10.0.0.4", "a", "eth0"},
+		{"fd00::4", "", "a", "eth0"},
+		{"", "fd00::4]", "a", "eth0"},
+		{"", "", "", "eth0"},
+		{"", "", "a", ""},
+		{"", "", NULL, "eth0"},
+		{"", "", "a b", "eth0"},
+		{"", "", "a\nb", "eth0"},
+		{"", "", "a.b", "eth0"},
+		{"", "", "a", "eth0#"},
+		{"", "", "a", "eth0,x"},
+		{"", "", "aaaaaaaaaaaaaaaaaaaaaaaaa", "e"},
+		{"", "", "a", "eeeeeeeeeeeeeeee"},
+	};
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++) {
+		struct netsvc_host h = {
+			.ip4 = bad[i].ip4, .ip6 = bad[i].ip6, .vm = bad[i].vm, .nic = bad[i].nic};
+		struct netsvc_entry e;
+
+		if (netsvc_entry_set(&e, &h) != -EINVAL)
+			fail_msg("number %u was accepted", i);
+	}
+}
+
+static void test_reports_name_the_remedy(void **state)
+{
+	static const struct {
+		struct netsvc_report r;
+		const char *word;
+	} table[] = {
+		{{NETSVC_AT_NAMESPACE, EPERM}, "CAP_SYS_ADMIN"},
+		{{NETSVC_AT_MAP, EPERM}, "user.max_user_namespaces"},
+		{{NETSVC_AT_MOUNT, EPERM}, "CAP_SYS_ADMIN"},
+		{{NETSVC_AT_TUN, ENOENT}, "module tun"},
+		{{NETSVC_AT_TUN, EACCES}, "/dev/net/tun"},
+		{{NETSVC_AT_TAP, EPERM}, "CAP_NET_ADMIN"},
+		{{NETSVC_AT_ADDRESS, EPERM}, "CAP_NET_ADMIN"},
+		{{NETSVC_AT_EXEC, ENOENT}, "dnsmasq-base"},
+		{{NETSVC_AT_DROP, EPERM}, "not permitted"},
+		{{77, EPERM}, "not permitted"}, /* nonsense from the child */
+	};
+	char text[400];
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(table); i++) {
+		netsvc_explain(&table[i].r, "/x/dnsmasq", text, sizeof(text));
+		if (!strstr(text, table[i].word))
+			fail_msg("stage %d: %s", table[i].r.stage, text);
+	}
+}
+
+int main(void)
+{
+	static const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_usual_addresses),
+		cmocka_unit_test(test_given_addresses_are_left_alone),
+		cmocka_unit_test(test_taken_on_another_network_is_free),
+		cmocka_unit_test(test_small_subnets),
+		cmocka_unit_test(test_full_subnet),
+		cmocka_unit_test(test_no_subnet),
+		cmocka_unit_test(test_large_subnet_has_a_small_pool),
+		cmocka_unit_test(test_interface_names),
+		cmocka_unit_test(test_mac_is_the_networks_own),
+		cmocka_unit_test(test_command_line),
+		cmocka_unit_test(test_command_line_of_one_family),
+		cmocka_unit_test(test_lines),
+		cmocka_unit_test(test_lines_of_one_family),
+		cmocka_unit_test(test_longest_line_fits),
+		cmocka_unit_test(test_entries_refused),
+		cmocka_unit_test(test_reports_name_the_remedy),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
