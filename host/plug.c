@@ -31,9 +31,9 @@
 
 /*
  * ms. device_add of a VF opens its socket and exchanges messages, each bounded by x-msg-timeout
- * (1 s) but for VERSION (5 s); every other command waits behind it.
+ * (5 s); every other command waits behind it.
  */
-#define REPLY_MS 10000
+#define REPLY_MS 15000
 #define RETRY_MS 1000
 
 /* How far up the stack. */

@@ -17,7 +17,13 @@
 #define MAX_DRIVES	  16
 #define DEFAULT_AGENT	  "org.qemu.guest_agent.0"
 #define RECONNECT_MS	  1000 /* a synthetic NIC's front end looks for us again after that */
-#define MSG_TIMEOUT	  1000 /* ms; a stuck server freezes QEMU's monitor for that long at most */
+/*
+ * ms that QEMU waits for an answer, QEMU's own default. A stuck server freezes the monitor for that
+ * long; but one answer that comes later than this costs the device: QEMU 11.1 takes the late
+ * reply's header, leaves its body in the socket, and reads that as the next header ("bad header
+ * size").
+ */
+#define MSG_TIMEOUT	  5000
 /* Removing a device aborts QEMU up to this version. */
 #define BUGGY_UP_TO_MAJOR 11
 #define BUGGY_UP_TO_MINOR 1

@@ -198,7 +198,7 @@ static void a_vf_alone_and_memory_is_shared(void **state)
 	assert_non_null(value_of(argv, "-device",
 				 "{\"driver\":\"vfio-user-pci\",\"id\":\"vf1\",\"bus\":\"rv1\","
 				 "\"socket\":{\"type\":\"unix\",\"path\":\"/run/x/eth1.vfio\"},"
-				 "\"x-msg-timeout\":1000}"));
+				 "\"x-msg-timeout\":5000}"));
 	assert_null(value_of(argv, "-netdev", ""));
 	assert_null(value_of(argv, "-global", ""));
 	assert_non_null(value_of(argv, "-object", "memory-backend-memfd,id=m0,size=256M,share=on"));
@@ -236,7 +236,7 @@ static void a_pair_is_tied_by_the_standbys_name(void **state)
 			 "\"bus\":\"rs1\",\"mac\":\"00:15:5d:01:02:ff\",\"host_mtu\":1500,"
 			 "\"romfile\":\"\",\"mq\":true,\"vectors\":10,\"failover\":true}"));
 	assert_non_null(
-		value_of(argv, "-device", "\"x-msg-timeout\":1000,\"failover_pair_id\":\"syn1\"}"));
+		value_of(argv, "-device", "\"x-msg-timeout\":5000,\"failover_pair_id\":\"syn1\"}"));
 	/* The primary is hidden by a standby that is there before it. */
 	assert_true(place_of(argv, "-device", "\"syn1\"") <
 		    place_of(argv, "-device", "\"id\":\"vf1\""));
