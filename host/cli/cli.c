@@ -14,7 +14,6 @@
 
 #include "host/lab_internal.h"
 
-#define MAX_OPTIONS 24
 #define CALL_MS	    30000 /* for an answer that needs no guest */
 
 enum { OPT_RUNTIME_DIR = 1000, OPT_JSON };
@@ -44,7 +43,7 @@ void cli_usage(struct cli *cli, const char *fmt, ...)
 
 static void bad_option(struct cli *cli, const char *arg, const struct option *longs)
 {
-	const char *words[MAX_OPTIONS] = {NULL};
+	const char *words[CLI_MAX_OPTIONS] = {NULL};
 	char name[64];
 	const char *near;
 	int n = 0;
@@ -67,13 +66,13 @@ static void bad_option(struct cli *cli, const char *arg, const struct option *lo
 int cli_getopt(struct cli *cli, int argc, char **argv, const char *shorts,
 	       const struct option *longs)
 {
-	struct option all[MAX_OPTIONS] = {{0}};
+	struct option all[CLI_MAX_OPTIONS] = {{0}};
 	size_t n = 0, n_common = ARRAY_SIZE(common) - !(cli->cmd && cli->cmd->json);
 	bool first = !cli->cmd || cli->cmd->first;
 	char opts[64];
 	int opt;
 
-	for (; longs && longs->name && n < MAX_OPTIONS - 1 - n_common; longs++)
+	for (; longs && longs->name && n < CLI_MAX_OPTIONS - 1 - n_common; longs++)
 		all[n++] = *longs;
 	memcpy(all + n, common, n_common * sizeof(*common));
 	snprintf(opts, sizeof(opts), "%s:%shv", first ? "+" : "", shorts ? shorts : "");

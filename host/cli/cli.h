@@ -28,6 +28,8 @@
 #define CLI_INTERRUPTED 130
 #define CLI_GUEST	255 /* exec: there is no status of a program */
 
+#define CLI_MAX_OPTIONS 40 /* of one command, with those of every command and an end */
+
 struct cli {
 	const struct cli_command *cmd;
 	const char *dir_wanted; /* --runtime-dir, or NULL */
