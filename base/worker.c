@@ -487,9 +487,10 @@ void worker_fd_del(struct worker_fd *wfd)
 
 void worker_timer_arm(struct worker *w, struct worker_timer *t, uint64_t when_ns)
 {
-	struct worker_timer *at = w->timers, *before = NULL;
+	struct worker_timer *at, *before = NULL;
 
 	worker_timer_cancel(t);
+	at = w->timers;
 	t->w = w;
 	t->when = when_ns;
 	t->armed = true;

@@ -253,6 +253,44 @@ static void timers_fire_in_order_and_never_early(void **state)
 	assert_true(k[0].fired >= k[0].due && k[1].fired >= k[1].due);
 }
 
+static void rearm_soonest_and_latest(void *arg)
+{
+	struct tick *k = arg;
+	uint64_t t0 = now_ns();
+
+	/* Each is in turn the soonest, the latest and in between. */
+	for (unsigned int i = 0; i < 6; i++) {
+		for (unsigned int j = 0; j < 3; j++)
+			k[j].due = t0 + (5 + (i + j) % 3) * NSEC_PER_MSEC;
+		for (unsigned int j = 0; j < 3; j++)
+			arm(&k[j]);
+		arm(&k[i % 3]);
+	}
+}
+
+static void a_timer_that_is_armed_can_be_moved(void **state)
+{
+	struct tick k[3] = {{.id = 0}, {.id = 1}, {.id = 2}};
+
+	(void)state;
+	atomic_store(&ticks, 0);
+	/* Alone. */
+	k[0].due = now_ns() + 3600 * NSEC_PER_SEC;
+	worker_call(w, arm, &k[0]);
+	k[0].due = now_ns() + NSEC_PER_MSEC;
+	worker_call(w, arm, &k[0]);
+	until(&ticks, 1);
+	assert_true(k[0].fired >= k[0].due);
+	/* Among others: all fire, once each, soonest first. */
+	atomic_store(&ticks, 0);
+	worker_call(w, rearm_soonest_and_latest, k);
+	until(&ticks, 3);
+	for (unsigned int i = 0; i < 3; i++)
+		assert_int_equal(atomic_load(&k[i].count), i ? 1 : 2);
+	for (unsigned int i = 0; i + 1 < 3; i++)
+		assert_true(k[tick_order[i]].due <= k[tick_order[i + 1]].due);
+}
+
 struct burst {
 	struct worker_turn t;
 	_Atomic int left, calls, hidden;
@@ -409,6 +447,7 @@ int main(void)
 		BOTH(a_deleted_descriptor_is_let_go_by_the_kernel),
 		BOTH(many_descriptors_come_and_go_under_traffic),
 		BOTH(timers_fire_in_order_and_never_early),
+		BOTH(a_timer_that_is_armed_can_be_moved),
 		BOTH(a_turn_hook_that_works_keeps_the_loop_awake),
 		BOTH(work_found_before_sleeping_keeps_the_loop_awake),
 		BOTH(a_busy_loop_hears_the_others),
