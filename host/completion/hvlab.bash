@@ -12,10 +12,35 @@ _hvlab_names()		# vm or nic: names from the daemon, one a line; nothing when non
 		fi
 }
 
+_hvlab_second()		# commands of two words: the second, then what it is about
+{
+	local words="add del set list" word='' what=nic i
+
+	[ "$1" = nic ] || words="revoke restore list"
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $words " in
+		*" ${COMP_WORDS[i]} "*)
+			word=${COMP_WORDS[i]}
+			break
+			;;
+		esac
+	done
+	case $word in
+	'')
+		mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")
+		return
+		;;
+	add | list)
+		what=vm
+		;;
+	esac
+	mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names $what)" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats capture events link reset raw
+	local commands="up down check status exec console log stats capture events nic vf link reset raw
 		version help"
 
 	COMPREPLY=()
@@ -54,6 +79,9 @@ _hvlab()
 		;;
 	link)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic) up down" -- "$cur")
+		;;
+	nic | vf)
+		_hvlab_second "$cmd"
 		;;
 	exec | console | log | reset)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names vm)" -- "$cur")

@@ -29,7 +29,7 @@ class HelpTest(CliTest):
     def test_the_commands_are_these(self):
         self.assertEqual(set(commands()), {
             "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
-            "events", "link", "reset", "raw", "version", "help"})
+            "events", "nic", "vf", "link", "reset", "raw", "version", "help"})
 
     def test_every_command_has_help_with_an_example(self):
         for name in commands():
@@ -78,6 +78,14 @@ class HelpTest(CliTest):
                 self.assertLessEqual(set(re.findall(r"--[a-z-]+", usage)),
                                      self.complete(name, "--"))
 
+    def test_completion_knows_second_words(self):
+        self.fake({"query-status": lambda a, f, c: status()})
+        self.assertEqual(self.complete("nic", ""), {"add", "del", "set", "list"})
+        self.assertEqual(self.complete("vf", "re"), {"revoke", "restore"})
+        self.assertEqual(self.complete("nic", "add", ""), {"a", "b"})
+        self.assertEqual(self.complete("vf", "revoke", "b"), {"b/eth0"})
+        self.assertIn("--no-escalate", self.complete("vf", "revoke", "--no"))
+
     def test_completion_knows_the_lab(self):
         self.assertEqual(self.complete("exec", ""), set())
         self.fake({"query-status": lambda a, f, c: status()})
@@ -90,7 +98,7 @@ class HelpTest(CliTest):
         for name in commands():
             text = self.hvlab("help", name).out
             with self.subTest(name):
-                self.assertRegex(page, rf"(?m)^\*hvlab {name}\*")
+                self.assertRegex(page, rf"(?m)^\*hvlab {name}[* ]")
                 for option in set(re.findall(r"--[a-z-]+", text.split("\n\n")[0])):
                     self.assertIn(f"*{option}*", page)
 
@@ -138,6 +146,33 @@ class UsageTest(CliTest):
         (["capture", "a", "-w"], "-w needs a value"),
         (["events", "-n", "0"], "is not a number"),
         (["link", "a"], "missing"),
+        (["link", "a", "up", "--path", "x"], '--path: "x" is none of vf, synthetic'),
+        (["nic"], "one of add, del, set, list missing"),
+        (["nic", "ad", "a"], 'unknown "ad"; did you mean "add"?'),
+        (["nic", "qqqqqq"], '"qqqqqq" is none of add, del, set, list'),
+        (["nic", "add"], "VM missing"),
+        (["nic", "add", "a", "b"], "1 argument too many"),
+        (["nic", "add", "a", "--queues", "65"], '--queues: "65" is not a number from 1 to 64'),
+        (["nic", "add", "a", "--vf", "yes"], '--vf: "yes" is none of on, off'),
+        (["nic", "add", "a", "--synthetic", "netvsc"], '"netvsc" is none of virtio, none'),
+        (["nic", "add", "a", "--moderation", "lo"], '"lo" is none of off, low, medium'),
+        (["nic", "add", "a", "--count", "17"], "--count"),
+        (["nic", "add", "a", "--count", "2", "--name", "eth5"], "fit one NIC"),
+        (["nic", "add", "a", "--wait=soon"], '"soon" is not a number of seconds'),
+        (["nic", "add", "a", "--link", "up"], "--link does not go with add"),
+        (["nic", "del"], "TARGET missing"),
+        (["nic", "del", "a/eth0", "--weight", "3"], "--weight does not go with del"),
+        (["nic", "set", "a/eth0"], "nothing to set"),
+        (["nic", "set", "a/eth0", "--weight", "101"], "is not a number from 0 to 100"),
+        (["nic", "set", "a/eth0", "--mtu", "1500"], "--mtu does not go with set"),
+        (["nic", "set", "a/eth0", "--vf", "on", "--wait=3"], "takes no number of seconds"),
+        (["nic", "list", "a", "b"], "1 argument too many"),
+        (["vf"], "one of revoke, restore, list missing"),
+        (["vf", "revoke"], "TARGET missing"),
+        (["vf", "revoke", "a", "--way", "rude"], '"rude" is none of graceful, abrupt, surprise'),
+        (["vf", "revoke", "a", "--deadline", "0"], "is not a number from 1 to"),
+        (["vf", "revoke", "a", "--hold", "3"], "--hold does not go with revoke"),
+        (["vf", "restore", "a", "--no-escalate"], "--no-escalate does not go with restore"),
         (["link", "a", "sideways"], '"sideways" is neither up nor down'),
         (["reset"], "VM missing"),
         (["raw"], "JSON missing"),
@@ -509,8 +544,13 @@ class SmallCommandsTest(CliTest):
                             "query-status": lambda a, f, c: status()})
         self.check(self.hvlab("link", "a/eth0", "down"), 0)
         self.check(self.hvlab("link", "b", "up"), 0)
+        self.check(self.hvlab("link", "up", "a", "--path", "vf"), 0)
+        self.check(self.hvlab("link", "down", "a", "--json"), 0, out="{}")
         self.check(self.hvlab("reset", "a"), 0)
-        self.assertEqual(daemon.seen("link-set"), [{"vnic": "a/eth0", "up": False},
+        self.assertEqual(daemon.seen("link-set")[2:],
+                         [{"vnic": "a/eth0", "up": True, "path": "vf"},
+                          {"vnic": "a/eth0", "up": False}])
+        self.assertEqual(daemon.seen("link-set")[:2], [{"vnic": "a/eth0", "up": False},
                                                    {"vnic": "b/eth0", "up": True}])
         self.assertEqual(daemon.seen("vm-reset"), [{"vm": "a"}])
 
