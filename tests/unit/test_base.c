@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Claims about base/{checked,wire,fd,log}: the small things everything else stands on. */
+/* Claims about base/{checked,wire,copy,fd,log}: the small things everything else stands on. */
 #include <errno.h>
 #include <fcntl.h>
 #include <setjmp.h>
@@ -16,6 +16,7 @@
 #include <cmocka.h>
 
 #include "base/checked.h"
+#include "base/copy.h"
 #include "base/fd.h"
 #include "base/log.h"
 #include "base/wire.h"
@@ -51,6 +52,22 @@ static void wire_types_have_their_byte_order(void **state)
 	assert_int_equal(le64_load(b), 0x0102030405060708);
 	assert_int_equal(b[0], 8);
 	assert_int_equal(be16_get(be16_make(0x1234)), 0x1234);
+}
+
+static void a_short_copy_is_exact(void **state)
+{
+	uint8_t from[300], to[302], want[302];
+
+	(void)state;
+	for (uint32_t i = 0; i < sizeof(from); i++)
+		from[i] = (uint8_t)(i * 7 + i / 256 + 1);
+	for (uint32_t n = 0; n <= sizeof(from); n++) {
+		memset(to, 0xee, sizeof(to));
+		memset(want, 0xee, sizeof(want));
+		memcpy(want + 1, from, n);
+		copy_short(to + 1, from, n);
+		assert_memory_equal(to, want, sizeof(to));
+	}
 }
 
 static void descriptors_travel_and_surplus_ones_are_closed(void **state)
@@ -149,6 +166,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_range_check_cannot_overflow),
 		cmocka_unit_test(wire_types_have_their_byte_order),
+		cmocka_unit_test(a_short_copy_is_exact),
 		cmocka_unit_test(descriptors_travel_and_surplus_ones_are_closed),
 		cmocka_unit_test(a_dead_socket_is_replaced_a_live_one_is_not),
 		cmocka_unit_test(a_guest_cannot_forge_or_flood_log_lines),

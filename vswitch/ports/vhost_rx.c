@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "vswitch/offload.h"
 
 #define RX_MAX_IOV 512 /* pieces of one frame */
@@ -113,7 +114,7 @@ static inline void used(struct rx_run *run, uint16_t head, uint32_t len)
 
 static inline void copy_flat(uint8_t *to, const struct pkt *pkt)
 {
-	memcpy(to, pkt->hdr, pkt->hdr_len);
+	copy_short(to, pkt->hdr, pkt->hdr_len);
 	to += pkt->hdr_len;
 	for (unsigned int i = 0; i < pkt->n_pieces; i++) {
 		memcpy(to, pkt->piece[i].ptr, pkt->piece[i].len);

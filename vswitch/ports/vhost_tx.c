@@ -22,6 +22,7 @@
 
 #include <string.h>
 
+#include "base/copy.h"
 #include "vswitch/checksum.h"
 #include "vswitch/parse.h"
 
@@ -221,7 +222,7 @@ static inline void build_flat(struct vring *q, struct pkt *pkt, const uint8_t *p
 
 	memcpy(&h, p, VIRTIO_NET_HDR_SHORT);
 	pkt_init(pkt, n);
-	memcpy(pkt->hdr, data, copy);
+	copy_short(pkt->hdr, data, copy);
 	pkt->hdr_len = (uint16_t)copy;
 	if (n > copy) {
 		pkt->piece[0].ptr = data + copy;
@@ -317,10 +318,13 @@ static unsigned int fill(struct vring *q, struct slot *slot, unsigned int max, c
 		    slot[i].len > PKT_MAX_LEN)
 			continue;
 		slot[i].p = vh_ring_ptr(q, le64_get(d.addr), slot[i].len, &avail);
-		if (unlikely(avail != slot[i].len))
+		if (unlikely(avail != slot[i].len)) {
 			slot[i].p = NULL;
-		else
+		} else {
+			/* The virtio header and the frame's begin in two lines as a rule. */
 			__builtin_prefetch(slot[i].p);
+			__builtin_prefetch(slot[i].p + 64);
+		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		if (likely(slot[i].p != NULL)) {
