@@ -239,8 +239,9 @@ static void kill_child(struct netsvc *ns, int sig)
 /* An end that no restart can mend. on_end follows where there is a child. */
 static void fail(struct netsvc *ns, const char *reason)
 {
-	set_state(ns, NETSVC_FAILED, reason);
 	kill_child(ns, SIGKILL);
+	drop_port(ns);
+	set_state(ns, NETSVC_FAILED, reason);
 }
 
 static void take_tap(struct netsvc *ns, int fd)
@@ -263,6 +264,13 @@ static void take_tap(struct netsvc *ns, int fd)
 	ns->attached = true;
 }
 
+/* Running: it was executed, and it speaks, which dnsmasq does first when it listens. */
+static void check_running(struct netsvc *ns)
+{
+	if (ns->state == NETSVC_STARTING && ns->attached && ns->child.sock < 0 && *ns->said)
+		set_state(ns, NETSVC_RUNNING, NULL);
+}
+
 /* False when there is nothing more to read for now. */
 static bool read_sock(struct netsvc *ns)
 {
@@ -282,8 +290,7 @@ static bool read_sock(struct netsvc *ns)
 		event_drop(&ns->on_sock);
 		fd_close(&ns->child.sock);
 		/* Closed by exec() or by death; the latter is on_end's. */
-		if (n == 0 && ns->attached && ns->state == NETSVC_STARTING)
-			set_state(ns, NETSVC_RUNNING, NULL);
+		check_running(ns);
 		return false;
 	}
 	if (r.stage == 0 && fd >= 0 && !ns->tap && ns->state == NETSVC_STARTING) {
@@ -307,14 +314,12 @@ static void on_sock(evutil_socket_t fd, short what, void *arg)
 }
 
 /* dnsmasq's lines; what it said last is the reason when it ends. */
-static void on_log(evutil_socket_t fd, short what, void *arg)
+static void read_log(struct netsvc *ns)
 {
-	struct netsvc *ns = arg;
 	char buf[1024];
 	ssize_t n;
 
-	(void)what;
-	while ((n = read(fd, buf, sizeof(buf))) > 0) {
+	while ((n = read(ns->child.log, buf, sizeof(buf))) > 0) {
 		for (ssize_t i = 0; i < n; i++) {
 			if (buf[i] != '\n') {
 				if (ns->line_len < sizeof(ns->line) - 1)
@@ -331,6 +336,14 @@ static void on_log(evutil_socket_t fd, short what, void *arg)
 	}
 	if (n == 0)
 		event_drop(&ns->on_log);
+}
+
+static void on_log(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	read_log(arg);
+	check_running(arg);
 }
 
 static void start(struct netsvc *ns);
@@ -382,7 +395,7 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 	while (read_sock(ns))
 		;
 	if (ns->on_log)
-		on_log(ns->child.log, 0, ns);
+		read_log(ns);
 	drop_child(ns);
 	if (ns->state == NETSVC_FAILED)
 		return;
