@@ -43,6 +43,7 @@ static const char style[] =
 	".pic{border:1px solid var(--line);border-radius:8px;padding:10px 6px 4px;margin:8px 0;"
 	"overflow-x:auto}svg{display:block;width:100%;min-width:720px;height:auto}"
 	"svg text{fill:var(--fg);font:11px system-ui,'DejaVu Sans',sans-serif}"
+	"svg .h{paint-order:stroke;stroke:var(--bg);stroke-width:3px;stroke-linejoin:round}"
 	"svg .l{font-size:12px}svg .b{font-weight:600}svg .s{font-size:10px;fill:var(--dim)}"
 	".grid{stroke:var(--line);stroke-width:1;fill:none}.axis{stroke:var(--dim);stroke-width:.7;"
 	"fill:none}.lane{fill:var(--soft)}.op{fill:var(--vf);fill-opacity:.18;stroke:var(--vf);"

@@ -64,11 +64,52 @@ static void label(struct picture *p, double y, const char *class, const char *te
 
 /* ---- operations and steps ---- */
 
+/* Marks, each with its name in the first of three rows that has room; then only the mark. */
+static void draw_steps(struct picture *p, const json_t *steps, double start, double y,
+		       double free_at[3])
+{
+	int rows[MAX_TICKS];
+	json_t *step;
+	size_t k;
+
+	json_array_foreach((json_t *)steps, k, step) {
+		double x = x_of(p, start + number(step, "ms") * 1e6);
+
+		if (k >= MAX_TICKS)
+			break;
+		rows[k] = -1;
+		for (int r = 0; r < 3 && rows[k] < 0; r++)
+			if (free_at[r] <= x)
+				rows[k] = r;
+		if (rows[k] >= 0)
+			free_at[rows[k]] = x + 8 + 5.4 * (double)strlen(out_str(step, "step", "?"));
+		fprintf(p->to, "<g><title>");
+		report_escape(p->to, out_str(step, "step", "?"));
+		fprintf(p->to, " at %.1f ms</title><path class=\"step\" d=\"M%.1f %.1fV%.1f\"/></g>\n",
+			number(step, "ms"), x, y + 20, rows[k] < 0 ? y + 25 : y + 27 + 13 * rows[k]);
+	}
+	/* The names lie above the marks. */
+	json_array_foreach((json_t *)steps, k, step) {
+		const char *name = out_str(step, "step", "?");
+		double x = x_of(p, start + number(step, "ms") * 1e6);
+		bool flip = x + 8 + 5.4 * (double)strlen(name) > WIDTH;
+
+		if (k >= MAX_TICKS)
+			break;
+		if (rows[k] < 0)
+			continue;
+		fprintf(p->to, "<text class=\"s h\" x=\"%.1f\" y=\"%.1f\"%s>", flip ? x - 3 : x + 3,
+			y + 32 + 13 * rows[k], flip ? " text-anchor=\"end\"" : "");
+		report_escape(p->to, name);
+		fputs("</text>\n", p->to);
+	}
+}
+
 static void draw_operations(struct picture *p)
 {
 	double y = p->y + 4, free_at[3] = {0, 0, 0};
-	json_t *op, *step;
-	size_t i, k;
+	json_t *op;
+	size_t i;
 
 	label(p, y + 14, "l", "operations");
 	json_array_foreach(json_object_get(p->cycle, "operations"), i, op) {
@@ -85,35 +126,7 @@ static void draw_operations(struct picture *p)
 		fprintf(p->to, "<text class=\"t\" x=\"%.1f\" y=\"%.1f\">", x + 6, y + 14);
 		report_escape(p->to, out_str(op, "op", "?"));
 		fprintf(p->to, " %.0f ms</text></g>\n", number(op, "ms"));
-		json_array_foreach(json_object_get(op, "steps"), k, step) {
-			double sx = x_of(p, start + number(step, "ms") * 1e6), best = 0;
-			double w_text = 8 + 5.4 * (double)strlen(out_str(step, "step", "?"));
-			int row = -1;
-
-			if (k >= MAX_TICKS)
-				break;
-			/* The first of three rows with room; without room only the mark. */
-			for (int r = 0; r < 3 && row < 0; r++)
-				if (free_at[r] <= sx)
-					row = r;
-			fprintf(p->to, "<g><title>");
-			report_escape(p->to, out_str(step, "step", "?"));
-			fprintf(p->to, " at %.1f ms</title><path class=\"step\" d=\"M%.1f %.1fV%.1f\"/>",
-				number(step, "ms"), sx, y + 20,
-				row < 0 ? y + 25 : y + 27 + 13 * row);
-			if (row >= 0 && sx + w_text < WIDTH + 40) {
-				bool flip = sx + w_text > WIDTH;
-
-				best = sx + w_text;
-				free_at[row] = best;
-				fprintf(p->to, "<text class=\"s\" x=\"%.1f\" y=\"%.1f\"%s>",
-					flip ? sx - 3 : sx + 3, y + 32 + 13 * row,
-					flip ? " text-anchor=\"end\"" : "");
-				report_escape(p->to, out_str(step, "step", "?"));
-				fputs("</text>", p->to);
-			}
-			fputs("</g>\n", p->to);
-		}
+		draw_steps(p, json_object_get(op, "steps"), start, y, free_at);
 	}
 	p->y += OPS_H;
 }
@@ -320,8 +333,7 @@ static void draw_flows(struct picture *p)
 	if (n)
 		p->y += 4;
 	for (int f = 0; f < n; f++) {
-		double longest = 0;
-		char text[40];
+		double free_at = 0;
 
 		label(p, p->y + 11, "s", names[f]);
 		fprintf(p->to, "<rect class=\"flow\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"3\"/>\n",
@@ -335,17 +347,17 @@ static void draw_flows(struct picture *p)
 				continue;
 			x = x_of(p, from);
 			w = fmax(x_of(p, end) - x, 1.5);
-			longest = fmax(longest, ms);
 			fprintf(p->to, "<g><title>");
 			report_escape(p->to, names[f]);
 			fprintf(p->to, " stood still for %.1f ms (%.1f ms between arrivals, %.1f ms of it "
 				"the load's own)</title><rect class=\"gap\" x=\"%.1f\" y=\"%.1f\" "
 				"width=\"%.1f\" height=\"11\" rx=\"2\"/>", ms,
 				number(gap, "raw_ms"), number(gap, "own_ms"), x, p->y + 2, w);
-			if (w > 46) {
-				snprintf(text, sizeof(text), "%.0f ms", ms);
-				fprintf(p->to, "<text class=\"g\" x=\"%.1f\" y=\"%.1f\">%s</text>",
-					x + 4, p->y + 11, text);
+			/* Inside when there is room, else behind; not over the next one. */
+			if (w > 46 || x - free_at > 46) {
+				fprintf(p->to, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%.0f ms</text>",
+					w > 46 ? "g" : "s h", w > 46 ? x + 4 : x + w + 3, p->y + 11, ms);
+				free_at = x + w;
 			}
 			fputs("</g>\n", p->to);
 		}
