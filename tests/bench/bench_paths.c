@@ -40,6 +40,7 @@ struct bench {
 	int cpu;
 	uint64_t last_tsc, last_packets;
 	_Atomic uint64_t busy_tsc, idle_tsc; /* cycles of turns that moved frames, and others */
+	_Atomic uint64_t busy_turns;
 };
 
 static void die(const char *what, int rc)
@@ -64,8 +65,12 @@ static bool after_turn(struct worker_turn *t)
 	struct bench *b = t->arg;
 	uint64_t now = __rdtsc(), packets = received(b), took = now - b->last_tsc;
 
-	atomic_fetch_add_explicit(packets == b->last_packets ? &b->idle_tsc : &b->busy_tsc, took,
-				  memory_order_relaxed);
+	if (packets == b->last_packets) {
+		atomic_fetch_add_explicit(&b->idle_tsc, took, memory_order_relaxed);
+	} else {
+		atomic_fetch_add_explicit(&b->busy_tsc, took, memory_order_relaxed);
+		atomic_fetch_add_explicit(&b->busy_turns, 1, memory_order_relaxed);
+	}
 	b->last_tsc = now;
 	b->last_packets = packets;
 	return false;
@@ -119,11 +124,12 @@ static void report(struct bench *b)
 	}
 	printf("{\"rx_packets\": %llu, \"rx_bytes\": %llu, \"drops\": %llu, \"kicks\": %llu, "
 	       "\"calls\": %llu, \"held_ns\": %llu, \"busy_cycles\": %llu, \"idle_cycles\": %llu, "
-	       "\"features\": \"%#llx\"}\n",
+	       "\"busy_turns\": %llu, \"features\": \"%#llx\"}\n",
 	       (unsigned long long)rx_packets, (unsigned long long)rx_bytes,
 	       (unsigned long long)drops, (unsigned long long)kicks, (unsigned long long)calls,
 	       (unsigned long long)held, (unsigned long long)atomic_load(&b->busy_tsc),
-	       (unsigned long long)atomic_load(&b->idle_tsc), (unsigned long long)info.features);
+	       (unsigned long long)atomic_load(&b->idle_tsc),
+	       (unsigned long long)atomic_load(&b->busy_turns), (unsigned long long)info.features);
 	fflush(stdout);
 }
 

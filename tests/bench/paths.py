@@ -32,6 +32,7 @@ from partslib.common import Cache, PartsError  # noqa: E402
 
 SIZES = (64, 512, 1500)
 SWITCHES = ("hvlab", "testpmd", "ovs")
+OTHER = "other"                 # a second build of ours
 RINGS = {                       # options of virtio-user: what the front end would like
     "in-order": "in_order=1,mrg_rxbuf=1,packed_vq=0",
     "split": "in_order=0,mrg_rxbuf=1,packed_vq=0",
@@ -238,8 +239,8 @@ def write(path, text):
 class Ours:
     """bench_paths: two vhost ports in one network, on one worker that spins."""
 
-    def __init__(self, room, program, ring):
-        self.sockets = [room.path(f"hvlab-{ring}-{i}") for i in (0, 1)]
+    def __init__(self, room, name, program, ring):
+        self.sockets = [room.path(f"{name}-{ring}-{i}") for i in (0, 1)]
         self.program = room.keep(Program("bench_paths", [
             program, "--cpu", str(SWITCH_CORE), *self.sockets, *MACS], terminal=False))
         self.program.wait_for(r"listening\n")
@@ -430,6 +431,7 @@ class Pair:
         if mark1:
             n = mark1["rx_packets"] - mark0["rx_packets"]
             found["busy_cycles"] = (mark1["busy_cycles"] - mark0["busy_cycles"]) / max(n, 1)
+            found["per_turn"] = n / max(mark1["busy_turns"] - mark0["busy_turns"], 1)
             found["drops"] = mark1["drops"] - mark0["drops"]
         return found
 
@@ -480,7 +482,7 @@ def results(pairs, rings, sizes):
             for name, pair in here.items():
                 samples = pair.samples[size]
                 entry = {"ring": ring, "bytes": size, "switch": name, "rounds": len(samples)}
-                for what in ("mpps", "gbps", "cycles", "busy_cycles", "switch_cpu",
+                for what in ("mpps", "gbps", "cycles", "busy_cycles", "per_turn", "switch_cpu",
                              "generator_cpu", "drops"):
                     value = median(samples, what)
                     if value is not None:
@@ -493,25 +495,26 @@ def results(pairs, rings, sizes):
     return found
 
 
-HEAD = ("ring", "bytes", "switch", "Mpps", "min", "max", "Gbit/s", "cycles", "busy", "CPU sw",
+HEAD = ("ring", "bytes", "switch", "Mpps", "min", "max", "Gbit/s", "cycles", "busy", "turn", "CPU sw",
         "CPU gen", "hvlab is")
 
 
 def table(found):
     """For people."""
-    form = "{:<9}{:>6}  {:<8}{:>7}{:>7}{:>7}{:>8}{:>8}{:>6}{:>8}{:>8}  {}"
+    form = "{:<9}{:>6}  {:<8}{:>7}{:>7}{:>7}{:>8}{:>8}{:>6}{:>6}{:>8}{:>8}  {}"
     print(form.format(*HEAD))
     for e in found:
         print(form.format(
             e["ring"], e["bytes"], e["switch"], f"{e['mpps']:.2f}", f"{e['mpps_min']:.2f}",
             f"{e['mpps_max']:.2f}", f"{e['gbps']:.1f}", f"{e['cycles']:.0f}",
             f"{e['busy_cycles']:.0f}" if "busy_cycles" in e else "",
+            f"{e['per_turn']:.0f}" if "per_turn" in e else "",
             f"{e['switch_cpu'] * 100:.0f} %", f"{e['generator_cpu'] * 100:.0f} %",
             f"{e['hvlab_ratio']:.2f} x" if "hvlab_ratio" in e else "").rstrip())
     print("Mpps: frames delivered, both directions, median of the rounds. cycles: of the switch's\n"
-          "core per frame, polling included; busy: of hvlab's turns that moved frames. CPU: what\n"
-          "the switch and the generator got of their cores. hvlab is: median of hvlab's rate over\n"
-          "this switch's, round by round.")
+          "core per frame, polling included; busy: of hvlab's turns that moved frames; turn: frames\n"
+          "in such a turn. CPU: what the switch and the generator got of their cores. hvlab is:\n"
+          "median of hvlab's rate over this switch's, round by round.")
 
 
 def parse_arguments():
@@ -529,6 +532,8 @@ def parse_arguments():
     top.add_argument("--ring", choices=RINGS, action="append",
                      help="only these ring layouts (default in-order and split)")
     top.add_argument("--switch", choices=SWITCHES, action="append", help="only these switches")
+    top.add_argument("--other", metavar="PROGRAM",
+                     help="another bench_paths, measured too: before and after a change")
     args = top.parse_args()
     if args.rounds < 1 or args.seconds <= 0:
         top.error("at least one round, and more than no time")
@@ -541,8 +546,9 @@ def start(room, tools, args, ring, switches):
     """All switches and their generators, stopped until it is their turn."""
     pairs = []
     for name in switches:
-        if name == "hvlab":
-            switch = Ours(room, args.program, ring)
+        if name in ("hvlab", OTHER):
+            program = args.program if name == "hvlab" else args.other
+            switch = Ours(room, name, program, ring)
         elif name == "testpmd":
             switch = Pmd(room, tools, ring)
         else:
@@ -555,7 +561,7 @@ def main():
     """Start, measure, print."""
     args = parse_arguments()
     sizes, rings = args.size or SIZES, args.ring or DEFAULT_RINGS
-    switches = args.switch or SWITCHES
+    switches = [*(args.switch or SWITCHES), *([OTHER] if args.other else [])]
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
     if len(os.sched_getaffinity(0)) < 2:
