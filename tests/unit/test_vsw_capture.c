@@ -22,6 +22,7 @@
 #include "base/worker.h"
 #include "tests/lib/wait.h"
 #include "vsw_fixture.h"
+#include "vswitch/nic.h"
 
 static struct vsw *vsw;
 static struct vsw_net *net;
@@ -374,6 +375,77 @@ static void drops_say_why(void **state)
 		assert_int_equal(file.pkt[i].flags & 3, 1);
 }
 
+static void nothing(void *arg)
+{
+	(void)arg;
+}
+
+static uint64_t nic_parked(struct vsw_nic *nic)
+{
+	struct vsw_nic_info info;
+
+	vsw_nic_get_info(nic, &info);
+	return info.parked_now;
+}
+
+static void a_vnic_shows_what_its_paths_carry_and_parked_frames_when_they_arrive(void **state)
+{
+	struct worker_conf wc = {.name = "w0"};
+	struct vsw_nic_conf nc = {.name = "vm9/eth0", .worker = worker_new(&wc)};
+	struct test_port path[2];
+	struct vsw_nic *nic;
+	int fd[2];
+
+	(void)state;
+	frame_mac(nc.mac, 9);
+	nic = vsw_nic_new(&nc);
+	assert_non_null(nic);
+	for (unsigned int i = 0; i < 2; i++) {
+		test_port_init(&path[i], 9);
+		assert_int_equal(vsw_nic_path_add(nic, &path[i].port), 0);
+	}
+	assert_int_equal(vsw_port_attach(net, vsw_nic_port(nic)), 0);
+	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
+	/* A path is in no network: there is nothing to capture. The descriptor is taken. */
+	assert_int_equal(vsw_capture_start(&path[0].port, dup(fd[1]), 0), -ENOTCONN);
+	assert_int_equal(vsw_capture_start(vsw_nic_port(nic), fd[1], 0), 0);
+
+	vsw_nic_receive(nic, &path[0].port, true);
+	send_udp(1, 9, 100);
+	vsw_nic_receive(nic, NULL, true);
+	send_udp(1, 9, 101);
+	/* A path's guest sends while the frame before is still parked. */
+	frame_udp(&frame, 9, 1, 102);
+	pkt_of_frame(&pkt, &frame, 0);
+	assert_int_equal(vsw_send(&path[1].port, pkts, 1), 1);
+	vsw_nic_receive(nic, &path[1].port, true);
+	assert_true(wait_until(!nic_parked(nic), WAIT_MS));
+	vsw_nic_receive(nic, NULL, true);
+	send_udp(1, 9, 103);
+	vsw_nic_receive(nic, NULL, false);
+	assert_true(wait_until(!nic_parked(nic), WAIT_MS));
+	/* What the worker took out last has been shown. */
+	worker_call(nc.worker, nothing, NULL);
+	vsw_capture_stop(vsw_nic_port(nic));
+	read_file(fd[0]);
+	assert_string_equal(file.if_name, "vm9/eth0");
+	assert_int_equal(file.n, 4);
+	for (unsigned int i = 0; i < 4; i++) {
+		static const uint32_t len[] = {100, 102, 101, 103};
+
+		assert_int_equal(file.pkt[i].len, frame.len - 103 + len[i]);
+		assert_int_equal(file.pkt[i].flags & 3, i == 1 ? 2 : 1);
+		assert_string_equal(file.pkt[i].comment, i == 3 ? "drop: link-down" : "");
+	}
+	vsw_port_detach(vsw_nic_port(nic));
+	for (unsigned int i = 0; i < 2; i++) {
+		vsw_nic_path_del(nic, &path[i].port);
+		test_port_clear(&path[i]);
+	}
+	vsw_nic_free(nic);
+	worker_free(nc.worker);
+}
+
 static void a_snap_length_cuts_the_copy_not_the_figure(void **state)
 {
 	int r;
@@ -591,6 +663,7 @@ int main(void)
 		T(both_directions_are_written),
 		T(large_packets_leave_whole_and_arrive_cut),
 		T(drops_say_why),
+		T(a_vnic_shows_what_its_paths_carry_and_parked_frames_when_they_arrive),
 		T(a_snap_length_cuts_the_copy_not_the_figure),
 		T(a_capture_goes_to_a_file_or_a_socket_too),
 		T(one_capture_at_a_time),

@@ -654,6 +654,12 @@ static void small_park(struct vsw_nic_conf *conf)
 	conf->park_bytes = 4096;
 }
 
+static void small_and_short(struct vsw_nic_conf *conf)
+{
+	conf->park_bytes = 4096;
+	conf->park_ms = 700;
+}
+
 static void a_full_park_makes_the_sender_wait(void **state)
 {
 	uint32_t n = 0;
@@ -738,6 +744,10 @@ static void receive_off(void)
 	vsw_port_wake(&path[0].port);
 }
 
+static void just_time(void)
+{
+}
+
 static void path_gone(void)
 {
 	vsw_nic_path_del(nic, &path[0].port);
@@ -771,6 +781,45 @@ static void room_in_the_park_wakes_waiting_senders(void **state)
 	make_nic(small_park);
 	vsw_nic_receive(nic, NULL, true);
 	who_waits_for_a_vnic_is_woken_by(another_path);
+}
+
+static void choose_then_send_and_wait(void *arg)
+{
+	vsw_nic_receive(nic, &path[0].port, true);
+	send_and_wait(arg);
+}
+
+static void what_is_handed_over_makes_room(void **state)
+{
+	struct waiting *x = calloc(1, sizeof(*x));
+
+	(void)state;
+	drop_nic();
+	make_nic(small_park);
+	test_port_init(&x->port, 5);
+	assert_int_equal(vsw_port_attach(net, &x->port.port), 0);
+	x->w = (struct vsw_waiter){.wake = count_wake, .arg = x, .worker = worker};
+	vsw_nic_receive(nic, NULL, true);
+	worker_call(worker, send_and_wait, x);
+	worker_call(worker, cancel_wait, x);
+	/* Full still when it asks again, after the change of path: only the room is left to tell. */
+	worker_call(worker, choose_then_send_and_wait, x);
+	assert_true(x->waits);
+	assert_true(wait_until(atomic_load(&x->wakes) == 1, WAIT_MS));
+	worker_call(worker, cancel_wait, x);
+	assert_int_equal(kept(&path[0]), atomic_load(&x->sent));
+	vsw_port_detach(&x->port.port);
+	test_port_clear(&x->port);
+	free(x);
+}
+
+static void time_makes_room_too(void **state)
+{
+	(void)state;
+	drop_nic();
+	make_nic(small_and_short);
+	vsw_nic_receive(nic, NULL, true);
+	who_waits_for_a_vnic_is_woken_by(just_time);
 }
 
 static void short_stay(struct vsw_nic_conf *conf)
@@ -1201,6 +1250,8 @@ int main(void)
 		T(a_full_park_makes_the_sender_wait),
 		T(whatever_changes_wakes_waiting_senders),
 		T(room_in_the_park_wakes_waiting_senders),
+		T(what_is_handed_over_makes_room),
+		T(time_makes_room_too),
 		T(a_parked_frame_does_not_stay_for_ever),
 		T(switching_parking_off_drops_what_is_parked),
 		T(a_path_chosen_without_parking_still_gets_what_was_parked),
