@@ -227,17 +227,31 @@ class Capture(threading.Thread):
         self.process.stdout.close()
 
 
-def lab_text(kernel, vms, mtu=1500):
-    """A lab file: one network, one NIC per VM. vms: {name: {"cpus": n, "queues": n, ...}}"""
-    lines = ["name: test", "networks:", "  - name: blue", "    subnet: 10.77.0.0/24",
-             "    subnet6: fd77::/64", f"    mtu: {mtu}", "vms:"]
+def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False):
+    """A lab file. vms: {name: {"cpus": n, "nics": [{"network": ..., ...}], ...}}
+
+    A VM has one NIC unless its options say "nics"; keys of the NIC may then stand among the VM's.
+    What is not said is the VF alone, no root ports to spare, and no services in the networks.
+    """
+    nic_keys = ("queues", "vf", "synthetic", "weight", "moderation", "mac", "ip", "ip6", "mtu")
+    lines = ["name: test", "networks:"]
+    for number, network in enumerate(networks):
+        lines += [f"  - name: {network}", f"    subnet: 10.{77 + 10 * number}.0.0/24",
+                  f"    subnet6: fd{77 + 10 * number}::/64", f"    mtu: {mtu}",
+                  f"    dhcp: {'on' if dhcp else 'off'}"]
+    lines.append("vms:")
     for name, options in vms.items():
-        lines += [f"  - name: {name}", f"    kernel: \"{kernel}\"",
+        lines += [f"  - name: {name}", f"    kernel: \"{options.get('kernel', kernel)}\"",
                   f"    cpus: {options.get('cpus', 2)}",
                   f"    memory: {options.get('memory', '512M')}",
-                  "    nics:", "      - name: eth0", "        network: blue"]
-        if "queues" in options:
-            lines.append(f"        queues: {options['queues']}")
+                  f"    spare_nics: {options.get('spare_nics', 0)}"]
+        lines += [f"    {key}: {options[key]}" for key in ("append", "hotplug") if key in options]
+        nics = options.get("nics", [{key: options[key] for key in nic_keys if key in options}])
+        lines.append("    nics:" if nics else "    nics: []")
+        for number, nic in enumerate(nics):
+            nic = {"name": f"eth{number}", "network": networks[0], "synthetic": "none", **nic}
+            lines += [f"      {'-' if key == 'name' else ' '} {key}: {value}"
+                      for key, value in nic.items()]
     return "\n".join(lines) + "\n"
 
 

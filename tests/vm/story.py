@@ -60,15 +60,16 @@ class Story:
         return self.lacking.get(feature)
 
     @contextlib.contextmanager
-    def lab(self, vms, mtu=1500, allowed=None, before=()):
+    def lab(self, vms, mtu=1500, allowed=None, before=(), **options):
         """A lab that is up. Its end is checked too: no kernel complaint, nothing left behind.
 
         allowed: a pattern of complaints that the story provokes
         before: (name, func) of checks that have a daemon but no lab yet
+        options: further ones of lab.lab_text()
         """
         self.broken = None
         self.allowed = re.compile(allowed) if allowed else None
-        text = labs.lab_text(self.kernel, vms, mtu)
+        text = labs.lab_text(self.kernel, vms, mtu, **options)
         with labs.Lab(self.args.build, text, self.args.keep) as lab:
             self.lab_now = lab
             for name, func in before:
