@@ -503,12 +503,12 @@ int vu_tx_post(struct vu_ring *q, const void *frame, uint32_t len, const struct 
 	unsigned int pieces;
 	uint16_t used_desc, head;
 	struct vring_desc *table;
-	uint8_t *slot;
+	uint8_t *slot, *at;
 
 	tx = tx ? tx : &plain;
 	pieces = tx->pieces ? tx->pieces : 1;
 	used_desc = (uint16_t)(tx->indirect ? 1 : pieces);
-	if (pieces > MAX_TABLE || all > q->slot_size)
+	if (pieces > MAX_TABLE || all + pieces * tx->gap > q->slot_size)
 		return -EINVAL;
 	if (q->n_free < used_desc)
 		return -ENOSPC;
@@ -523,11 +523,16 @@ int vu_tx_post(struct vu_ring *q, const void *frame, uint32_t len, const struct 
 
 		if (tx->split_hdr && !i && more)
 			n = hdr;
+		at = slot + done + i * tx->gap;
+		/* What is left moves on by a gap. */
+		if (tx->gap && i)
+			memmove(slot + done + i * tx->gap, slot + done + (i - 1) * tx->gap,
+				all - done);
 		if (tx->indirect)
-			set_desc(&table[i], vu_gpa(q->c, slot + done), n,
-				 more ? VRING_DESC_F_NEXT : 0, (uint16_t)(i + 1));
+			set_desc(&table[i], vu_gpa(q->c, at), n, more ? VRING_DESC_F_NEXT : 0,
+				 (uint16_t)(i + 1));
 		else
-			set_desc(&q->desc[q->free[q->n_free - 1 - i]], vu_gpa(q->c, slot + done), n,
+			set_desc(&q->desc[q->free[q->n_free - 1 - i]], vu_gpa(q->c, at), n,
 				 more ? VRING_DESC_F_NEXT : 0,
 				 more ? q->free[q->n_free - 2 - i] : 0);
 		done += n;

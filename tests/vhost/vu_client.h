@@ -168,10 +168,11 @@ uint64_t vu_user(const struct vu *c, const void *p);
  * struct vu_tx - How to send; zero: header and frame in one descriptor
  * @pieces:	Spread over that many descriptors; the first has the header alone when @split_hdr
  * @indirect:	... in an indirect table
+ * @gap:	Bytes between the pieces: apart, they cannot be taken for one
  */
 struct vu_tx {
 	struct virtio_net_hdr hdr;
-	unsigned int pieces;
+	unsigned int pieces, gap;
 	bool indirect, split_hdr;
 };
 
