@@ -556,8 +556,10 @@ void vsw_nic_path_del(struct vsw_nic *nic, struct vsw_port *path)
 	if (nic_chosen(nic) == path)
 		choose(nic, NULL, atomic_load(&nic->park));
 	pthread_mutex_unlock(&nic->lock);
+	/* After this nobody delivers into it, and what it received is counted. */
+	vsw_synchronize();
 	atomic_store(&path->outer, NULL);
-	/* After this nobody delivers into it, sends from it in our name, or wakes us for it. */
+	/* After this nobody sends from it in our name or wakes us for it. */
 	vsw_synchronize();
 	vsw_port_wake(&nic->port);
 }
