@@ -7,6 +7,7 @@
   peer.py send HOST PORT BYTES [FLOWS]   random bytes over so many connections at once
   peer.py file HOST PORT PATH NAME       a file, kept in /tmp/NAME over there ("-": not kept)
   peer.py udp HOST PORT SIZE...          a datagram of each size must come back unchanged
+  peer.py train HOST PORT SIZE COUNT     one write that the network stack cuts into COUNT datagrams
   peer.py flow HOST PORT COUNT SOURCE... a connection from each source port, COUNT small writes
   peer.py coalesce DEVICE [FRAMES]       completions per receive queue entry, by ethtool netlink
   peer.py rss DEVICE TABLE KEY           "0,1,..." or "default" or "-", hex digits or "-"
@@ -170,6 +171,31 @@ def udp(host, port, sizes):
     print(f"{len(sizes)} sizes came back, {lost} datagrams lost")
 
 
+def train(host, port, size, count):
+    """UDP_SEGMENT: each datagram comes back unchanged; what is lost is sent again as a train."""
+    address = socket.getaddrinfo(host, port, type=socket.SOCK_DGRAM)[0]
+    sock = socket.socket(address[0], socket.SOCK_DGRAM)
+    sock.setsockopt(socket.SOL_UDP, 103, size)      # Linux include/uapi/linux/udp.h UDP_SEGMENT
+    sock.connect(address[4])
+    sock.settimeout(3)
+    data = os.urandom(size * count)
+    waiting = {data[n * size:(n + 1) * size] for n in range(count)}
+    for _ in range(5):
+        sock.send(data)
+        try:
+            for _ in range(count):
+                got = sock.recv(65536)
+                if got not in waiting and data.find(got) % size:
+                    sys.exit(f"a datagram of {len(got)} bytes came back changed")
+                waiting.discard(got)
+        except TimeoutError:
+            pass
+        if not waiting:
+            print(f"{count} datagrams came back")
+            return
+    sys.exit(f"{len(waiting)} of {count} datagrams did not come back")
+
+
 def flow(host, port, count, sources):
     """Small writes, one packet each, so that the receive queue of a flow counts them."""
     for source in sources:
@@ -271,6 +297,8 @@ def main():
         file(args[0], int(args[1]), args[2], args[3])
     elif command == "udp":
         udp(args[0], int(args[1]), [int(a) for a in args[2:]])
+    elif command == "train":
+        train(args[0], *map(int, args[1:]))
     elif command == "flow":
         flow(args[0], int(args[1]), int(args[2]), [int(a) for a in args[3:]])
     elif command == "coalesce":
