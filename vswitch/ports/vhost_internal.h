@@ -104,6 +104,7 @@ struct vring {
 	pthread_mutex_t lock;
 	_Atomic bool running;
 	bool event_idx, indirect, logs, log_used, notify_on;
+	bool debts; /* transmit: the guest may leave checksums to us, and says so in the header */
 	uint32_t hdr_size;
 	uint16_t num, mask;
 	uint16_t last_avail, used_idx, published, signalled;

@@ -170,6 +170,7 @@ static void start(struct vring *q)
 		q->mask = (uint16_t)(q->num - 1);
 		q->event_idx = vh_has(v, VIRTIO_RING_F_EVENT_IDX);
 		q->indirect = vh_has(v, VIRTIO_RING_F_INDIRECT_DESC);
+		q->debts = vh_has(v, VIRTIO_NET_F_CSUM);
 		q->logs = vh_has(v, VHOST_F_LOG_ALL);
 		q->log_used = q->addr.flags & VHOST_VRING_F_LOG;
 		q->log_addr = q->addr.log;

@@ -170,8 +170,6 @@ static bool take_debts(struct vring *q, struct pkt *pkt, const struct virtio_net
 
 	if (!owed)
 		return gso == VIRTIO_NET_HDR_GSO_NONE; /* section 5.1.6.2: not without a checksum */
-	if (!vh_has(v, VIRTIO_NET_F_CSUM))
-		return false;
 	/* Length fields of a large packet hold anything, which the parser has to know. */
 	if (gso == VIRTIO_NET_HDR_GSO_UDP_L4)
 		pkt->flags |= PKT_GSO_UDP;
@@ -204,13 +202,11 @@ static bool take_debts(struct vring *q, struct pkt *pkt, const struct virtio_net
 	return found;
 }
 
-static void finish(struct vring *q, struct pkt *pkt, const struct virtio_net_hdr *h)
+static inline void take_header(struct vring *q, struct pkt *pkt, const struct virtio_net_hdr *h)
 {
 	if (unlikely(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || h->gso_type) &&
 	    unlikely(!take_debts(q, pkt, h)))
 		pkt_malformed(pkt);
-	if (unlikely(q->tx.stuck))
-		pkt->flags |= PKT_NO_WAIT;
 }
 
 /* A frame that lies in one piece behind its header: the usual one. */
@@ -220,7 +216,6 @@ static inline void build_flat(struct vring *q, struct pkt *pkt, const uint8_t *p
 	const uint8_t *data = p + q->hdr_size;
 	struct virtio_net_hdr h;
 
-	memcpy(&h, p, VIRTIO_NET_HDR_SHORT);
 	pkt_init(pkt, n);
 	copy_short(pkt->hdr, data, copy);
 	pkt->hdr_len = (uint16_t)copy;
@@ -229,7 +224,12 @@ static inline void build_flat(struct vring *q, struct pkt *pkt, const uint8_t *p
 		pkt->piece[0].len = n - copy;
 		pkt->n_pieces = 1;
 	}
-	finish(q, pkt, &h);
+	if (likely(q->debts)) {
+		memcpy(&h, p, VIRTIO_NET_HDR_SHORT);
+		take_header(q, pkt, &h);
+	}
+	if (unlikely(q->tx.stuck))
+		pkt->flags |= PKT_NO_WAIT;
 }
 
 /* Copies @n bytes from the front of the pieces away. They have as many. */
@@ -282,7 +282,10 @@ static const char *build_chain(struct vring *q, struct pkt *pkt, uint16_t head)
 	for (unsigned int i = 0; i < c.n; i++)
 		pkt->piece[i] = (struct pkt_piece){iov[i].iov_base, (uint32_t)iov[i].iov_len};
 	pkt->n_pieces = (uint16_t)c.n;
-	finish(q, pkt, &h);
+	if (q->debts)
+		take_header(q, pkt, &h);
+	if (unlikely(q->tx.stuck))
+		pkt->flags |= PKT_NO_WAIT;
 	return NULL;
 }
 
@@ -322,8 +325,9 @@ static unsigned int fill(struct vring *q, struct slot *slot, unsigned int max, c
 			slot[i].p = NULL;
 		} else {
 			/* The virtio header and the frame's begin in two lines as a rule. */
-			__builtin_prefetch(slot[i].p);
-			__builtin_prefetch(slot[i].p + 64);
+			if (q->debts)
+				__builtin_prefetch(slot[i].p);
+			__builtin_prefetch(slot[i].p + q->hdr_size);
 		}
 	}
 	for (unsigned int i = 0; i < n; i++) {
