@@ -81,6 +81,7 @@ static int guest_packets(struct drill *d, const struct drill_vm *vm, json_t **ou
 	int ret = drill_run(d, vm->name, GUEST_MS, &text,
 			    "for n in /sys/class/net/*; do read -r m <$n/address; "
 			    "[ \"$m\" = %s ] || continue; [ -e $n/device/driver ] || continue; "
+			    "set -- $n/lower_*; [ -e \"$1\" ] && continue; " /* the pair itself */
 			    "s=$(readlink -f $n/device/driver); read -r r <$n/statistics/rx_packets; "
 			    "read -r t <$n/statistics/tx_packets; echo ${s##*/} $((r+t)); done",
 			    vm->mac);

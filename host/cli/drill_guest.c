@@ -263,8 +263,11 @@ int drill_netdevs(struct drill *d, json_t **list)
 	*list = NULL;
 	ret = drill_run(d, d->target.name, ASK_MS, &out,
 			"for n in /sys/class/net/*; do read -r m <$n/address; [ \"$m\" = %s ] || "
-			"continue; d=$(readlink -f $n/device/driver); read -r s <$n/operstate; "
-			"p=$(readlink -f $n/master); echo \"${n##*/} ${d##*/} $s ${p##*/}\"; done",
+			"continue; read -r s <$n/operstate; d=; p=; "
+			"[ -e $n/device/driver ] && d=$(readlink -f $n/device/driver); "
+			"[ -e $n/master ] && p=$(readlink -f $n/master); set -- $n/lower_*; "
+			"[ -e \"$1\" ] && d=net_failover; "
+			"echo \"${n##*/} ${d##*/} $s ${p##*/}\"; done",
 			d->target.mac);
 	if (ret)
 		return ret;
