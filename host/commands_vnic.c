@@ -6,37 +6,11 @@
 #include <string.h>
 #include <unistd.h>
 
-#include "host/run.h"
+#include "host/commands_util.h"
 
 #define FDB_MAX	    4096
 #define SNAPLEN_MIN 64
 #define SNAPLEN_MAX 262144
-
-#define VNIC_ARG                                                                                   \
-	{                                                                                          \
-		.name = "vnic", .type = ARG_STRING, .required = true, .doc = "VM/NIC, as a/eth0"   \
-	}
-
-static struct run *need_lab(struct daemon *d, struct control_req *req)
-{
-	if (d->run && d->run->state != RUN_STOPPING)
-		return d->run;
-	control_fail(req, CTL_INVALID_STATE, "hvlab up FILE starts one",
-		     d->run ? "the lab is going down" : "no lab is up");
-	return NULL;
-}
-
-static struct run_nic *need_nic(struct daemon *d, struct control_req *req, const json_t *args)
-{
-	const char *id = args_str(args, "vnic", "");
-	struct run *run = need_lab(d, req);
-	struct run_nic *rn = run ? run_find_nic(run, id) : NULL;
-
-	if (run && !rn)
-		control_fail(req, CTL_NOT_FOUND, "hvlab status lists them",
-			     "no vNIC is called '%.60s'; a vNIC is named VM/NIC, as in a/eth0", id);
-	return rn;
-}
 
 static const struct arg_spec stats_args[] = {
 	{.name = "vnic", .type = ARG_STRING, .doc = "only this one"},
@@ -165,20 +139,6 @@ static void finish(struct control_req *req, const struct run_nic *rn, int rc, co
 			     strerror(-rc));
 }
 
-static const struct arg_spec link_args[] = {
-	VNIC_ARG,
-	{.name = "up", .type = ARG_BOOL, .required = true, .doc = "false: no carrier"},
-};
-
-static void link_set(void *arg, struct control_req *req, const json_t *args)
-{
-	struct run_nic *rn = need_nic(arg, req, args);
-
-	if (rn)
-		finish(req, rn, mana_link_set(vnic_mana(rn->vnic), 0, args_bool(args, "up", true)),
-		       "link");
-}
-
 static const struct arg_spec event_args[] = {
 	VNIC_ARG,
 	{.name = "type",
@@ -198,7 +158,7 @@ static void mana_event(void *arg, struct control_req *req, const json_t *args)
 		control_fail(req, CTL_INVALID_ARGUMENT, NULL, "argument 'type' must be 132 or 135");
 		return;
 	}
-	rn = need_nic(arg, req, args);
+	rn = need_vf(arg, req, args);
 	if (rn)
 		finish(req, rn, mana_service_event(vnic_mana(rn->vnic), (unsigned int)type),
 		       "service event");
@@ -211,7 +171,7 @@ static const struct arg_spec silence_args[] = {
 
 static void stats_silence(void *arg, struct control_req *req, const json_t *args)
 {
-	struct run_nic *rn = need_nic(arg, req, args);
+	struct run_nic *rn = need_vf(arg, req, args);
 
 	if (rn)
 		finish(req, rn,
@@ -243,11 +203,6 @@ const struct control_cmd commands_vnic[] = {
 	 .returns = "{}",
 	 ARGS(vnic_args),
 	 .fn = capture_stop},
-	{.name = "link-set",
-	 .doc = "link of a vNIC as the guest sees it",
-	 .returns = "{}",
-	 ARGS(link_args),
-	 .fn = link_set},
 	{.name = "mana-event",
 	 .doc = "service event to the guest's driver",
 	 .returns = "{}",

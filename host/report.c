@@ -55,10 +55,19 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 		json_array_append_new(addresses, with_prefix(nic->ip4, net->prefix4));
 	if (nic->ip6[0])
 		json_array_append_new(addresses, with_prefix(nic->ip6, net->prefix6));
-	return json_pack("{s:s, s:s, s:s, s:s, s:i, s:i, s:o, s:b, s:o}", "name", nic->name, "id",
-			 vnic_id(rn->vnic), "mac", nic->mac_text, "network", net->name, "mtu",
-			 (int)nic->mtu, "queues", (int)nic->queues, "addresses", addresses,
-			 "capture", rn->capturing, "vf", vnic_vf_json(rn->vnic));
+	return json_pack(
+		"{s:s, s:s, s:i, s:s, s:s, s:i, s:i, s:i, s:s, s:b, s:o, s:b, s:s, s:s, s:b, "
+		"s:o, s:o}",
+		"name", nic->name, "id", vnic_id(rn->vnic), "slot", (int)rn->slot, "mac",
+		nic->mac_text, "network", net->name, "mtu", (int)nic->mtu, "queues",
+		(int)nic->queues, "weight", (int)nic->weight, "moderation",
+		lab_moderation_name(nic->moderation), "link", vnic_link(rn->vnic), "addresses",
+		addresses, "capture", rn->capturing, "phase",
+		rn->removing ? "removing"
+		: rn->adding ? "adding"
+			     : "present",
+		"receive", vf_receive_name(vnic_receive(rn->vnic)), "paired", rn->paired, "vf",
+		vnic_vf_json(rn->vnic), "synthetic", vnic_synthetic_json(rn->vnic));
 }
 
 static json_t *vm_json(const struct run *run, const struct run_vm *rv)

@@ -79,6 +79,8 @@ static void on_vm_state(void *arg, struct vm *vm, enum vm_state prev)
 		json_decref(extra);
 	}
 	control_event(rv->run->d->control, "VM_STATE", data);
+	if (prev == VM_STARTING && now == VM_RUNNING)
+		run_nic_on_monitor(rv);
 	run_poke(rv->run);
 }
 
@@ -108,7 +110,8 @@ static void on_vm_process(void *arg, struct vm *vm)
 	size_t n = 0;
 	int rc;
 
-	(void)vm;
+	if (!vm_pid(vm))
+		run_nic_on_vm_down(arg);
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
 		const struct vm *v = run->vms[i].vm;
 
@@ -126,9 +129,8 @@ static void on_vm_process(void *arg, struct vm *vm)
 
 static void on_vm_prepare(void *arg, struct vm *vm, struct vm_conf *conf)
 {
-	(void)arg;
 	(void)vm;
-	(void)conf;
+	run_nic_prepare(arg, conf);
 }
 
 static void on_qmp_event(void *arg, struct vm *vm, const char *name, json_t *data)
@@ -136,8 +138,7 @@ static void on_qmp_event(void *arg, struct vm *vm, const char *name, json_t *dat
 	struct run_vm *rv = arg;
 
 	(void)vm;
-	if (rv->plug)
-		plug_on_event(rv->plug, name, data);
+	plug_on_event(rv->plug, name, data);
 }
 
 const struct vm_ops run_vm_ops = {
@@ -147,36 +148,6 @@ const struct vm_ops run_vm_ops = {
 	.process = on_vm_process,
 	.prepare = on_vm_prepare,
 	.qmp_event = on_qmp_event,
-};
-
-static void on_vnic_state(void *arg, struct vnic *v, enum vnic_state prev)
-{
-	struct run *run = arg;
-
-	control_event(run->d->control, "VNIC_STATE",
-		      json_pack("{s:s, s:s, s:s}", "vnic", vnic_id(v), "state",
-				vnic_state_name(vnic_state(v)), "previous", vnic_state_name(prev)));
-}
-
-static void on_vnic_event(void *arg, struct vnic *v, enum mana_event_type type, const char *text,
-			  unsigned int suppressed)
-{
-	struct run *run = arg;
-	const char *name = type == MANA_EV_DRIVER  ? "VNIC_DRIVER"
-			   : type == MANA_EV_RESET ? "VNIC_RESET"
-						   : "VNIC_GUEST_ERROR";
-	json_t *data = json_pack("{s:s}", "vnic", vnic_id(v)), *str = json_string(text);
-
-	if (!str || *text)
-		json_object_set_new(data, "text", str ? str : json_string("(not UTF-8)"));
-	if (suppressed)
-		json_object_set_new(data, "suppressed", json_integer(suppressed));
-	control_event(run->d->control, name, data);
-}
-
-const struct vnic_ops run_vnic_ops = {
-	.state = on_vnic_state,
-	.event = on_vnic_event,
 };
 
 /* Captures end by themselves when their reader goes away; guests print as much as they like. */
@@ -209,9 +180,11 @@ static void free_parts(struct run *run)
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++) {
 		struct run_vm *rv = &run->vms[i];
 
+		/* The VM first: commands under way to its monitor are answered then. */
 		vm_free(rv->vm);
 		for (unsigned int k = 0; k < LAB_VM_NICS; k++)
-			vnic_free(rv->nics[k].vnic);
+			run_nic_unmake(&rv->nics[k]);
+		plug_free(rv->plug);
 		if (rv->lab)
 			runtime_vm_remove(&run->d->rt, rv->lab->name);
 	}

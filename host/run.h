@@ -30,6 +30,8 @@ const char *run_state_name(enum run_state s);
  * struct run_nic - A slot for a NIC of a VM
  * @conf:	what is wanted of it; @lab points to it
  * @vnic:	NULL: the slot is free
+ * @paired:	the guest's virtio_net keeps the VF and the synthetic NIC as one (net_failover)
+ * @adding:	not everything of it has been plugged yet
  * @removing:	it has no traffic any more; its devices are still with the guest
  */
 struct run_nic {
@@ -38,8 +40,11 @@ struct run_nic {
 	struct lab_nic conf;
 	const struct lab_nic *lab;
 	struct vnic *vnic;
-	bool capturing, removing;
-	struct nic_op *op; /* run_nic.c's: an addition, change or removal under way */
+	bool capturing, paired, adding, removing;
+	/* run_nic.c's own: */
+	bool vf_asked;
+	struct nic_op *op; /* somebody waits for it */
+	struct event *again;
 };
 
 /**

@@ -122,40 +122,9 @@ static int make_nets(struct run *run)
 	return 0;
 }
 
-static int make_nic(struct run *run, struct run_vm *rv, unsigned int k, struct vm_conf *vc)
-{
-	const struct lab_nic *nic = &rv->lab->nics[k];
-	char file[LAB_NIC_NAME_MAX + 8];
-	const char *what;
-	struct vnic_conf conf = {
-		.vm = rv->lab->name,
-		.nic = nic,
-		.net = run->nets[nic->net],
-		.worker = daemon_pick_worker(run->d),
-		.mail = run->d->mail,
-		.msix = run->msix,
-		.socket = vc->nics[k].socket,
-		.ops = &run_vnic_ops,
-		.arg = run,
-	};
-
-	snprintf(file, sizeof(file), "%s.vfio", nic->name);
-	snprintf(vc->nics[k].name, sizeof(vc->nics[k].name), "%s", nic->name);
-	runtime_vm_path(&run->d->rt, rv->lab->name, file, vc->nics[k].socket);
-	vc->nics[k].vf = true;
-	rv->nics[k] = (struct run_nic){.rv = rv, .slot = k, .conf = *nic};
-	rv->nics[k].lab = &rv->nics[k].conf;
-	rv->nics[k].vnic = vnic_new(&conf, &what);
-	if (rv->nics[k].vnic)
-		return 0;
-	fail(run, errno == EADDRINUSE ? CTL_BUSY : CTL_SYSTEM_ERROR, NULL, NULL,
-	     "vNIC %s/%s: %s: %s", rv->lab->name, nic->name, what, strerror(errno));
-	return -1;
-}
-
 static int make_vm(struct run *run, struct run_vm *rv)
 {
-	const char *name = rv->lab->name, *base;
+	const char *name = rv->lab->name, *base, *what = "memory";
 	json_t *image = json_object_get(json_object_get(run->parts, "images"), name);
 	struct vm_conf vc = {.kvm = run->kvm,
 			     .cpus = rv->lab->cpus,
@@ -176,9 +145,14 @@ static int make_vm(struct run *run, struct run_vm *rv)
 	runtime_vm_path(rt, name, "console.log", vc.console_log);
 	runtime_vm_path(rt, name, "console.sock", vc.console_sock);
 	runtime_vm_path(rt, name, "qemu.log", vc.qemu_log);
-	for (unsigned int k = 0; k < rv->lab->n_nics; k++)
-		if (make_nic(run, rv, k, &vc))
-			return -1;
+	rc = run_nic_init(rv);
+	for (unsigned int k = 0; !rc && k < rv->lab->n_nics; k++)
+		rc = run_nic_make(&rv->nics[k], &rv->lab->nics[k], &what);
+	if (rc) {
+		fail(run, rc == -EADDRINUSE ? CTL_BUSY : CTL_SYSTEM_ERROR, NULL, NULL,
+		     "VM %s: NICs: %s: %s", name, what, strerror(-rc));
+		return -1;
+	}
 	base = json_string_value(json_object_get(image, "cmdline"));
 	vc.cmdline = vm_cmdline(run->lab, rv->lab, base ? base : "console=ttyS0");
 	if (!vc.cmdline) {

@@ -27,8 +27,8 @@
 
 #define PIDS_FILE "qemu.pids"
 #define KILL_WAIT 5000 /* ms, for a SIGKILLed QEMU to be gone */
-/* vm/NAME/NIC.vfio is the longest socket below the directory. */
-_Static_assert(RUNTIME_DIR_MAX + LAB_NAME_MAX + LAB_NIC_NAME_MAX + sizeof("/vm//.vfio") <=
+/* vm/NAME/NIC.vhost is the longest socket below the directory. */
+_Static_assert(RUNTIME_DIR_MAX + LAB_NAME_MAX + LAB_NIC_NAME_MAX + sizeof("/vm//.vhost") <=
 		       RUNTIME_PATH_MAX,
 	       "paths fit sun_path");
 

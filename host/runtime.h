@@ -6,7 +6,8 @@
  *	control.sock	docs/protocol.md
  *	hvlabd.log	and hvlabd.log.1, the log of the daemon before
  *	qemu.pids	QEMUs now running: pid, start time, VM; for the cleaning after a crash
- *	vm/NAME/	console.log, console.sock, qemu.log, NIC.vfio
+ *	vm/NAME/	console.log, console.sock, qemu.log, NIC.vfio (NIC.vfio.off while QEMU
+ *			shall not have the VF), NIC.vhost
  *
  * Control thread.
  */

@@ -1,45 +1,40 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the vNICs: making, state, figures. */
+/*
+ * Owns the vNICs: their parts, and the traffic between parts and the VF's life.
+ *
+ * Devices speak on their worker. What they say is put into a letter with the vNIC's number and
+ * read on the control thread, in the order it was said. There it becomes a fact for the VF's
+ * life (host/vf.c), whose wishes come back through vf_ops. A vNIC without a VF has no life to ask:
+ * it receives on the synthetic path while the guest's driver is there.
+ *
+ * The VF's socket is hidden (renamed) while QEMU shall not have the device. QEMU's failover keeps
+ * the arguments of a primary that was removed and plugs it again by itself when the guest
+ * negotiates anew, after a reboot for instance; it must not get it back that way.
+ */
 #define LOG_TAG "vnic"
-#include "host/vnic.h"
+#include "host/vnic_internal.h"
 
 #include <assert.h>
 #include <errno.h>
-#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
-#include "base/log.h"
 #include "base/util.h"
+#include "host/sampler.h"
 #include "vfio/vfuser.h"
-
-#define EVENTS_PER_SECOND 10 /* of the guest's making, carried to the control thread */
-#define TEXT_SIZE	  160
-
-struct vnic {
-	uint64_t number; /* never used twice */
-	char id[LAB_NAME_MAX + LAB_NIC_NAME_MAX + 2];
-	enum vnic_state state;
-	enum vfuser_msix_mode msix;
-	struct mana *mana;
-	struct vsw_port *port;
-	bool attached;
-	struct mailbox *mail;
-	const struct vnic_ops *ops;
-	void *arg;
-	struct vnic *next;
-
-	/* the worker's */
-	struct log_limit limit;
-};
 
 /* An event on its way from a worker. */
 struct letter {
 	uint64_t number;
-	enum mana_event_type type;
+	bool synthetic; /* whose: the vhost's, else the mana's */
+	union {
+		enum mana_event_type mana;
+		enum vhost_event_type vhost;
+	} type;
 	uint32_t suppressed;
-	char text[TEXT_SIZE];
+	char text[VNIC_TEXT_SIZE];
 };
 
 static struct vnic *all; /* control thread */
@@ -64,8 +59,180 @@ static void set_state(struct vnic *v, enum vnic_state s)
 	if (prev == s)
 		return;
 	v->state = s;
-	log_info("%s: %s", v->id, vnic_state_name(s));
+	log_info("%s: VF %s", v->id, vnic_state_name(s));
 	v->ops->state(v->arg, v, prev);
+}
+
+static void receive(struct vnic *v, enum vf_receive where)
+{
+	struct vsw_port *path = where == VF_RX_VF	   ? mana_port(v->mana, 0)
+				: where == VF_RX_SYNTHETIC ? vhost_port(v->vhost)
+							   : NULL;
+
+	v->receive = where;
+	vsw_nic_receive(v->nic, path, where != VF_RX_NOBODY);
+}
+
+/* ---- what the VF's life asks for ---- */
+
+static int on_plug(void *arg);
+
+static int on_unplug(void *arg)
+{
+	struct vnic *v = arg;
+
+	return v->ops->unplug(v->arg, v);
+}
+
+static void kick(void *arg)
+{
+	vfuser_kick(arg);
+}
+
+static void on_cut(void *arg)
+{
+	struct vnic *v = arg;
+
+	worker_call(v->worker, kick, mana_vfuser(v->mana));
+}
+
+/* Without a driver the setting is kept all the same. */
+static int show_vf_link(struct vnic *v)
+{
+	return mana_link_set(v->mana, 0, v->vf_link && vnic_path_link(v, PLUG_VF));
+}
+
+static void on_link(void *arg, bool up)
+{
+	struct vnic *v = arg;
+
+	v->vf_link = up;
+	show_vf_link(v);
+}
+
+static void on_receive(void *arg, enum vf_receive where)
+{
+	receive(arg, where);
+}
+
+static uint64_t on_tx_packets(void *arg)
+{
+	struct vnic *v = arg;
+
+	return atomic_load(&mana_port(v->mana, 0)->stats.tx_packets);
+}
+
+static void on_tell(void *arg, const char *name, json_t *data)
+{
+	struct vnic *v = arg;
+
+	v->ops->tell(v->arg, v, name, data);
+}
+
+static const struct vf_ops vf_ops = {
+	.plug = on_plug,
+	.unplug = on_unplug,
+	.cut = on_cut,
+	.link = on_link,
+	.receive = on_receive,
+	.tx_packets = on_tx_packets,
+	.event = on_tell,
+};
+
+/* ---- what devices say ---- */
+
+static void on_mana_letter(struct vnic *v, const struct letter *l)
+{
+	switch (l->type.mana) {
+	case MANA_EV_CONNECTED:
+		set_state(v, VNIC_OFFERED);
+		if (v->vf)
+			vf_on_connected(v->vf);
+		break;
+	case MANA_EV_DISCONNECTED:
+		set_state(v, VNIC_ABSENT);
+		if (v->vf)
+			vf_on_disconnected(v->vf);
+		v->ops->driven(v->arg, v);
+		break;
+	case MANA_EV_DRIVEN:
+		set_state(v, VNIC_DRIVEN);
+		if (v->vf)
+			vf_on_driven(v->vf);
+		v->ops->driven(v->arg, v);
+		break;
+	case MANA_EV_UNDRIVEN:
+		if (v->state == VNIC_DRIVEN)
+			set_state(v, VNIC_OFFERED);
+		if (v->vf)
+			vf_on_undriven(v->vf);
+		v->ops->driven(v->arg, v);
+		break;
+	case MANA_EV_DRIVER:
+	case MANA_EV_RESET:
+	case MANA_EV_GUEST_ERROR:
+		v->ops->event(v->arg, v, l->type.mana, l->text, l->suppressed);
+		break;
+	}
+}
+
+static void tell_synthetic(struct vnic *v, const char *name)
+{
+	v->ops->tell(v->arg, v, name,
+		     json_pack("{s:s, s:s, s:I}", "vnic", v->id, "state", vnic_synthetic_state(v),
+			       "time_ns", (json_int_t)now_ns()));
+}
+
+static void synthetic_driven(struct vnic *v, bool driven)
+{
+	if (v->syn_driven == driven)
+		return;
+	v->syn_driven = driven;
+	tell_synthetic(v, "SYNTHETIC_STATE");
+	if (v->vf)
+		vf_on_synthetic(v->vf, driven);
+	else
+		receive(v, driven ? VF_RX_SYNTHETIC : VF_RX_NOBODY);
+	v->ops->driven(v->arg, v);
+}
+
+static void synthetic_connected(struct vnic *v, bool connected)
+{
+	if (v->syn_connected == connected)
+		return;
+	v->syn_connected = connected;
+	tell_synthetic(v, "SYNTHETIC_STATE");
+}
+
+static void on_vhost_letter(struct vnic *v, const struct letter *l)
+{
+	json_t *data;
+
+	switch (l->type.vhost) {
+	case VHOST_EV_CONNECTED:
+		synthetic_connected(v, true);
+		break;
+	case VHOST_EV_DISCONNECTED:
+		synthetic_driven(v, false);
+		synthetic_connected(v, false);
+		break;
+	case VHOST_EV_DRIVEN:
+		synthetic_driven(v, true);
+		break;
+	case VHOST_EV_UNDRIVEN:
+		synthetic_driven(v, false);
+		break;
+	case VHOST_EV_ANNOUNCE:
+		tell_synthetic(v, "SYNTHETIC_ANNOUNCE");
+		break;
+	case VHOST_EV_GUEST_ERROR:
+		data = json_pack("{s:s, s:s, s:o}", "vnic", v->id, "path", "synthetic", "text",
+				 vnic_guest_string(l->text));
+		if (l->suppressed)
+			json_object_set_new(data, "suppressed", json_integer(l->suppressed));
+		v->ops->tell(v->arg, v, "VNIC_GUEST_ERROR", data);
+		break;
+	}
 }
 
 static void on_letter(void *arg)
@@ -75,105 +242,242 @@ static void on_letter(void *arg)
 
 	while (v && v->number != l->number)
 		v = v->next;
-	if (!v)
-		goto out;
-	switch (l->type) {
-	case MANA_EV_CONNECTED:
-		set_state(v, VNIC_OFFERED);
-		break;
-	case MANA_EV_DISCONNECTED:
-		set_state(v, VNIC_ABSENT);
-		break;
-	case MANA_EV_DRIVEN:
-		set_state(v, VNIC_DRIVEN);
-		break;
-	case MANA_EV_UNDRIVEN:
-		if (v->state == VNIC_DRIVEN)
-			set_state(v, VNIC_OFFERED);
-		break;
-	case MANA_EV_DRIVER:
-	case MANA_EV_RESET:
-	case MANA_EV_GUEST_ERROR:
-		v->ops->event(v->arg, v, l->type, l->text, l->suppressed);
-		break;
-	}
-out:
+	if (v && !v->retired && l->synthetic)
+		on_vhost_letter(v, l);
+	else if (v && !v->retired)
+		on_mana_letter(v, l);
 	free(l);
 }
 
-/* On the device's worker. */
-static void on_mana_event(void *arg, const struct mana_event *ev)
+/* On the devices' worker. States must arrive; of the rest a guest can make as many as it likes. */
+static void post(struct vnic *v, bool state, const char *text, struct letter letter)
 {
-	bool state = ev->type == MANA_EV_CONNECTED || ev->type == MANA_EV_DISCONNECTED ||
-		     ev->type == MANA_EV_DRIVEN || ev->type == MANA_EV_UNDRIVEN;
-	struct vnic *v = arg;
-	uint32_t lost = 0;
 	struct letter *l;
+	uint32_t lost = 0;
 
-	/* States must arrive; of the rest a guest can make as many as it likes. */
 	if (!state && !log_limit_ok(&v->limit, &lost))
 		return;
-	l = calloc(1, sizeof(*l));
+	l = malloc(sizeof(*l));
 	if (!l)
 		return;
+	*l = letter;
 	l->number = v->number;
-	l->type = ev->type;
 	l->suppressed = lost;
-	if (ev->text)
-		snprintf(l->text, sizeof(l->text), "%s", ev->text);
+	snprintf(l->text, sizeof(l->text), "%s", text ? text : "");
 	if (mailbox_post(v->mail, on_letter, l))
 		free(l);
 }
 
-struct vnic *vnic_new(const struct vnic_conf *conf, const char **what)
+static void on_mana_event(void *arg, const struct mana_event *ev)
 {
-	const struct lab_nic *nic = conf->nic;
-	struct vnic *v = calloc(1, sizeof(*v));
+	bool state = ev->type != MANA_EV_DRIVER && ev->type != MANA_EV_RESET &&
+		     ev->type != MANA_EV_GUEST_ERROR;
+
+	post(arg, state, ev->text, (struct letter){.type.mana = ev->type});
+}
+
+static void on_vhost_event(void *arg, const struct vhost_event *ev)
+{
+	bool state = ev->type != VHOST_EV_GUEST_ERROR && ev->type != VHOST_EV_ANNOUNCE;
+
+	post(arg, state, ev->text, (struct letter){.synthetic = true, .type.vhost = ev->type});
+}
+
+/* ---- parts ---- */
+
+static void hidden_path(const struct vnic *v, char out[VNIC_HIDDEN_MAX])
+{
+	snprintf(out, VNIC_HIDDEN_MAX, "%s" VNIC_HIDDEN, v->socket);
+}
+
+int vnic_show_vf(struct vnic *v, bool shown)
+{
+	char hidden[VNIC_HIDDEN_MAX];
+
+	if (!v->mana || v->shown == shown)
+		return 0;
+	hidden_path(v, hidden);
+	if (shown ? rename(hidden, v->socket) : rename(v->socket, hidden))
+		return -errno;
+	v->shown = shown;
+	return 0;
+}
+
+static void drop_mana(struct vnic *v)
+{
+	char hidden[VNIC_HIDDEN_MAX];
+
+	if (!v->mana)
+		return;
+	sampler_unwatch(mana_port(v->mana, 0));
+	vsw_nic_path_del(v->nic, mana_port(v->mana, 0));
+	mana_free(v->mana);
+	v->mana = NULL;
+	hidden_path(v, hidden);
+	unlink(hidden);
+}
+
+/* With its socket shown. 0 or -errno. */
+static int make_mana(struct vnic *v, const char **what)
+{
+	const struct lab_nic *nic = v->lab;
+	char name[sizeof(v->id) + 4];
 	struct mana_conf mc = {
+		.name = name,
 		.n_vports = 1,
 		.vports[0] = {.max_queues = nic->queues,
 			      .mtu = nic->mtu,
 			      .link_mbps = nic->link_mbps},
-		.msix_mode = conf->msix,
+		.msix_mode = v->msix,
 		.event = on_mana_event,
 		.event_arg = v,
 	};
 	int rc;
 
+	snprintf(name, sizeof(name), "%s/vf", v->id);
+	memcpy(mc.vports[0].mac, nic->mac, sizeof(nic->mac));
+	*what = "making the VF";
+	v->mana = mana_new(v->worker, &mc);
+	if (!v->mana)
+		return -errno;
+	v->queues = nic->queues;
+	rc = vsw_nic_path_add(v->nic, mana_port(v->mana, 0));
+	if (rc) {
+		mana_free(v->mana);
+		v->mana = NULL;
+		return rc;
+	}
+	sampler_watch(mana_port(v->mana, 0));
+	*what = v->socket;
+	rc = mana_listen(v->mana, v->socket);
+	v->shown = !rc;
+	show_vf_link(v);
+	return rc;
+}
+
+int vnic_renew_vf(struct vnic *v)
+{
+	const char *what;
+	int rc;
+
+	if (!v->mana || v->queues == v->lab->queues)
+		return 0;
+	log_info("%s: VF made anew, with %u queues", v->id, v->lab->queues);
+	drop_mana(v);
+	rc = make_mana(v, &what);
+	if (rc)
+		log_err("%s: %s: %s", v->id, what, strerror(-rc));
+	return rc;
+}
+
+static int on_plug(void *arg)
+{
+	struct vnic *v = arg;
+	int rc = vnic_renew_vf(v);
+
+	if (!rc)
+		rc = vnic_show_vf(v, true);
+	if (!rc)
+		rc = v->ops->plug(v->arg, v);
+	if (rc)
+		vnic_show_vf(v, false);
+	return rc;
+}
+
+static int make_vhost(struct vnic *v, const struct vnic_conf *conf, const char **what)
+{
+	char name[sizeof(v->id) + 5];
+	struct vhost_conf hc = {
+		.name = name,
+		.max_queues = conf->synthetic_queues,
+		.mtu = v->lab->mtu,
+		.event = on_vhost_event,
+		.event_arg = v,
+	};
+	int rc;
+
+	snprintf(name, sizeof(name), "%s/syn", v->id);
+	memcpy(hc.mac, v->lab->mac, sizeof(hc.mac));
+	*what = "making the synthetic NIC";
+	v->vhost = vhost_new(v->worker, &hc);
+	if (!v->vhost)
+		return -errno;
+	rc = vsw_nic_path_add(v->nic, vhost_port(v->vhost));
+	if (rc) {
+		vhost_free(v->vhost);
+		v->vhost = NULL;
+		return rc;
+	}
+	sampler_watch(vhost_port(v->vhost));
+	*what = conf->vhost;
+	return vhost_listen(v->vhost, conf->vhost);
+}
+
+static int make_parts(struct vnic *v, const struct vnic_conf *conf, const char **what)
+{
+	struct vsw_nic_conf nc = {.name = v->id, .mtu = v->lab->mtu, .worker = v->worker};
+	struct vf_conf vc = {.id = v->id};
+	int rc;
+
+	memcpy(nc.mac, v->lab->mac, sizeof(nc.mac));
+	*what = "making the port";
+	v->nic = vsw_nic_new(&nc);
+	if (!v->nic)
+		return -errno;
+	*what = "attaching it to its network";
+	rc = vsw_port_attach(conf->net, vsw_nic_port(v->nic));
+	if (rc)
+		return rc;
+	v->attached = true;
+	sampler_watch(vsw_nic_port(v->nic));
+	if (v->lab->vf) {
+		rc = make_mana(v, what);
+		if (rc)
+			return rc;
+		*what = "the VF's life";
+		v->vf = vf_new(conf->base, &vc, &vf_ops, v);
+		if (!v->vf)
+			return -errno;
+	}
+	return v->lab->synthetic == LAB_SYNTHETIC_VIRTIO ? make_vhost(v, conf, what) : 0;
+}
+
+struct vnic *vnic_new(const struct vnic_conf *conf, const char **what)
+{
+	struct vnic *v = calloc(1, sizeof(*v));
+	int rc;
+
 	*what = "memory";
 	if (!v)
 		return NULL;
-	snprintf(v->id, sizeof(v->id), "%s/%s", conf->vm, nic->name);
+	snprintf(v->id, sizeof(v->id), "%s/%s", conf->vm, conf->nic->name);
+	snprintf(v->socket, sizeof(v->socket), "%s", conf->socket);
 	v->number = ++last_number;
+	v->lab = conf->nic;
 	v->msix = conf->msix;
+	v->worker = conf->worker;
 	v->mail = conf->mail;
 	v->ops = conf->ops;
 	v->arg = conf->arg;
-	mc.name = v->id;
-	memcpy(mc.vports[0].mac, nic->mac, sizeof(nic->mac));
-	*what = "making the device";
-	v->mana = mana_new(conf->worker, &mc);
-	if (!v->mana) {
-		rc = -errno;
-		goto err;
-	}
-	*what = "attaching it to its network";
-	v->port = mana_port(v->mana, 0);
-	rc = vsw_port_attach(conf->net, v->port);
-	if (rc)
-		goto err;
-	v->attached = true;
+	v->link = v->vf_link = v->path_link[PLUG_VF] = v->path_link[PLUG_SYNTHETIC] = true;
 	v->next = all;
 	all = v;
-	*what = conf->socket;
-	rc = mana_listen(v->mana, conf->socket);
-	if (rc)
-		goto err;
-	return v;
-err:
+	rc = make_parts(v, conf, what);
+	if (!rc)
+		return v;
 	vnic_free(v);
 	errno = -rc;
 	return NULL;
+}
+
+void vnic_retire(struct vnic *v)
+{
+	struct vf *vf = v->vf;
+
+	v->retired = true;
+	v->vf = NULL;
+	vf_free(vf);
+	receive(v, VF_RX_NOBODY);
 }
 
 void vnic_free(struct vnic *v)
@@ -188,14 +492,51 @@ void vnic_free(struct vnic *v)
 			break;
 		}
 	}
+	if (v->nic)
+		vnic_retire(v);
 	if (v->attached) {
-		vsw_capture_stop(v->port);
-		vsw_port_detach(v->port);
+		sampler_unwatch(vsw_nic_port(v->nic));
+		vsw_capture_stop(vsw_nic_port(v->nic));
+		vsw_port_detach(vsw_nic_port(v->nic));
 	}
-	if (v->mana)
-		mana_free(v->mana);
+	drop_mana(v);
+	if (v->vhost) {
+		sampler_unwatch(vhost_port(v->vhost));
+		vsw_nic_path_del(v->nic, vhost_port(v->vhost));
+		vhost_free(v->vhost);
+	}
+	vsw_nic_free(v->nic);
 	free(v);
 	errno = saved;
+}
+
+void vnic_on_vm_down(struct vnic *v)
+{
+	if (v->vf)
+		vf_on_vm_down(v->vf);
+}
+
+int vnic_link_set(struct vnic *v, bool up)
+{
+	v->link = up;
+	vsw_nic_link_set(v->nic, up);
+	return v->mana ? show_vf_link(v) : 0;
+}
+
+int vnic_path_link_set(struct vnic *v, enum plug_path path, bool up)
+{
+	v->path_link[path] = up;
+	return path == PLUG_VF ? show_vf_link(v) : 0;
+}
+
+bool vnic_path_link(const struct vnic *v, enum plug_path path)
+{
+	return v->link && v->path_link[path];
+}
+
+bool vnic_link(const struct vnic *v)
+{
+	return v->link;
 }
 
 const char *vnic_id(const struct vnic *v)
@@ -213,190 +554,37 @@ struct mana *vnic_mana(const struct vnic *v)
 	return v->mana;
 }
 
+struct vf *vnic_vf(const struct vnic *v)
+{
+	return v->vf;
+}
+
+struct vhost *vnic_vhost(const struct vnic *v)
+{
+	return v->vhost;
+}
+
+struct vsw_nic *vnic_nic(const struct vnic *v)
+{
+	return v->nic;
+}
+
 struct vsw_port *vnic_port(const struct vnic *v)
 {
-	return v->port;
+	return vsw_nic_port(v->nic);
 }
 
-/* A guest's string; what is not UTF-8 becomes '?'. */
-static json_t *guest_string(const char *s)
+enum vf_receive vnic_receive(const struct vnic *v)
 {
-	json_t *str = json_string(s);
-	char buf[TEXT_SIZE];
-
-	if (str)
-		return str;
-	snprintf(buf, sizeof(buf), "%s", s);
-	for (char *p = buf; *p; p++)
-		if ((unsigned char)*p >= 0x80)
-			*p = '?';
-	return json_string(buf);
+	return v->receive;
 }
 
-/*
- * Linux include/net/mana/gdma.h: os_type of GDMA_VERIFY_VF_DRIVER_VERSION is 0x10 for Linux; others
- * are Windows 0x20 and "other" 0x30 by the same file.
- */
-static const char *os_name(uint32_t type)
+bool vnic_synthetic_driven(const struct vnic *v)
 {
-	switch (type) {
-	case 0x10:
-		return "Linux";
-	case 0x20:
-		return "Windows";
-	}
-	return "other";
+	return v->syn_driven;
 }
 
-static json_t *driver_json(const struct mana_info *info)
+const char *vnic_synthetic_state(const struct vnic *v)
 {
-	char version[64];
-	json_t *strings;
-
-	if (!info->os_type && !info->os_ver_major)
-		return json_null();
-	snprintf(version, sizeof(version), "%u.%u.%u", info->os_ver_major, info->os_ver_minor,
-		 info->os_ver_build);
-	strings = json_array();
-	for (unsigned int i = 0; i < ARRAY_SIZE(info->os_ver_str); i++)
-		if (info->os_ver_str[i][0])
-			json_array_append_new(strings, guest_string(info->os_ver_str[i]));
-	return json_pack("{s:I, s:s, s:s, s:o}", "os_type", (json_int_t)info->os_type, "os",
-			 os_name(info->os_type), "version", version, "strings", strings);
-}
-
-json_t *vnic_vf_json(const struct vnic *v)
-{
-	static struct mana_info info; /* large; control thread only */
-	const struct mana_vport_info *vp = &info.vports[0];
-
-	mana_get_info(v->mana, &info);
-	return json_pack("{s:s, s:b, s:s, s:o, s:I, s:o}", "state", vnic_state_name(v->state),
-			 "link", vp->link, "msix",
-			 v->msix == VFUSER_MSIX_NATIVE ? "native" : "masquerade", "driver",
-			 driver_json(&info), "queues", (json_int_t)vp->n_txq, "last_error",
-			 info.last_error[0] ? guest_string(info.last_error) : json_null());
-}
-
-static void set(json_t *o, const char *key, uint64_t value)
-{
-	json_object_set_new(o, key, json_integer((json_int_t)value));
-}
-
-static json_t *drops_json(const _Atomic uint64_t drops[VSW_N_DROPS])
-{
-	json_t *o = json_object();
-
-	for (unsigned int i = VSW_DROP_NONE + 1; i < VSW_N_DROPS; i++)
-		set(o, vsw_drop_name((enum vsw_drop)i), atomic_load(&drops[i]));
-	return o;
-}
-
-static json_t *port_json(const struct vsw_port *port)
-{
-	const struct vsw_port_stats *st = &port->stats;
-	json_t *o = json_object();
-
-	set(o, "tx_packets", atomic_load(&st->tx_packets));
-	set(o, "tx_bytes", atomic_load(&st->tx_bytes));
-	set(o, "rx_packets", atomic_load(&st->rx_packets));
-	set(o, "rx_bytes", atomic_load(&st->rx_bytes));
-	set(o, "tx_gso", atomic_load(&st->tx_gso));
-	set(o, "tx_waits", atomic_load(&st->tx_waits));
-	json_object_set_new(o, "rx_drops", drops_json(st->drops));
-	json_object_set_new(o, "tx_drops", drops_json(st->tx_drops));
-	return o;
-}
-
-static json_t *mana_json(const struct mana_info *info)
-{
-	const struct mana_vport_info *vp = &info->vports[0];
-	const struct {
-		const char *name;
-		uint64_t value;
-	} figures[] = {
-		{"eqs", info->n_eq},
-		{"cqs", info->n_cq},
-		{"wqs", info->n_wq},
-		{"dma_regions", info->n_dma_regions},
-		{"hwc_requests", info->hwc_requests},
-		{"hwc_errors", info->hwc_errors},
-		{"guest_errors", info->guest_errors},
-		{"resets", info->resets},
-		{"flrs", info->flrs},
-		{"txqs", vp->n_txq},
-		{"rxqs", vp->n_rxq},
-		{"mtu", vp->mtu},
-		{"indir_size", vp->indir_size},
-		{"bw_limit_mbps", vp->bw_limit_mbps},
-		{"tx_packets", vp->tx_packets},
-		{"tx_bytes", vp->tx_bytes},
-		{"rx_packets", vp->rx_packets},
-		{"rx_bytes", vp->rx_bytes},
-		{"tx_tso", vp->tx_tso},
-		{"tx_errors", vp->tx_errors},
-		{"tx_held_ns", vp->tx_held_ns},
-		{"rx_no_buffer", vp->rx_no_buffer},
-		{"rx_errors", vp->rx_errors},
-		{"rx_coalesced", vp->rx_coalesced},
-		{"tx_wqes", vp->tx_wqes},
-		{"rx_wqes", vp->rx_wqes},
-		{"cqes", vp->cqes},
-		{"eqes", vp->eqes},
-		{"doorbells", vp->doorbells},
-	};
-	json_t *o = json_pack("{s:b, s:b, s:b, s:b, s:b}", "connected", info->connected, "hwc",
-			      info->hwc_up, "driven", vp->driven, "link", vp->link, "rss", vp->rss);
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(figures); i++)
-		set(o, figures[i].name, figures[i].value);
-	return o;
-}
-
-static json_t *queues_json(struct mana *m)
-{
-	static struct mana_queue_info q[MANA_MAX_QUEUES * MANA_MAX_VPORTS];
-	size_t n = mana_get_queues(m, q, ARRAY_SIZE(q));
-	json_t *list = json_array();
-
-	for (size_t i = 0; i < MIN(n, ARRAY_SIZE(q)); i++) {
-		json_t *o = json_object();
-
-		set(o, "index", q[i].index);
-		set(o, "tx_packets", q[i].tx_packets);
-		set(o, "tx_bytes", q[i].tx_bytes);
-		set(o, "rx_packets", q[i].rx_packets);
-		set(o, "rx_bytes", q[i].rx_bytes);
-		set(o, "rx_no_buffer", q[i].rx_no_buffer);
-		json_array_append_new(list, o);
-	}
-	return list;
-}
-
-static json_t *vfuser_json(struct mana *m)
-{
-	struct vfuser_stats st;
-	json_t *o = json_object();
-
-	vfuser_get_stats(mana_vfuser(m), &st);
-	set(o, "messages", st.messages);
-	set(o, "posted", st.posted);
-	set(o, "batches", st.batches);
-	set(o, "rejected", st.rejected);
-	set(o, "irqs", st.irqs);
-	set(o, "irqs_deferred", st.irqs_deferred);
-	set(o, "irqs_lost", st.irqs_lost);
-	set(o, "connects", st.connects);
-	set(o, "refused", st.refused);
-	return o;
-}
-
-json_t *vnic_stats_json(const struct vnic *v)
-{
-	static struct mana_info info;
-
-	mana_get_info(v->mana, &info);
-	return json_pack("{s:s, s:o, s:o, s:o, s:o}", "id", v->id, "port", port_json(v->port),
-			 "mana", mana_json(&info), "queues", queues_json(v->mana), "vfio_user",
-			 vfuser_json(v->mana));
+	return v->syn_driven ? "driven" : v->syn_connected ? "offered" : "absent";
 }

@@ -18,6 +18,7 @@
 #include "base/worker.h"
 #include "emulator/mana/mana.h"
 #include "host/lab.h"
+#include "host/plug.h"
 #include "host/runtime.h"
 #include "host/vf.h"
 #include "vswitch/nic.h"
@@ -47,7 +48,7 @@ struct vnic_ops {
 	/* vf_ops.plug and .unplug: put the VF into QEMU, take it out; vf_on_*() tell the rest. */
 	int (*plug)(void *arg, struct vnic *v);
 	int (*unplug)(void *arg, struct vnic *v);
-	/* VF_STATE, VF_STEP and their like, PATH_SWITCHED, SYNTHETIC_STATE; @data is stolen. */
+	/* VF_STATE and the others of vf.h, SYNTHETIC_STATE, ...; @data is stolen. */
 	void (*tell)(void *arg, struct vnic *v, const char *name, json_t *data);
 	/* A path began or ceased to take packets. */
 	void (*driven)(void *arg, struct vnic *v);
@@ -80,15 +81,33 @@ struct mana *vnic_mana(const struct vnic *v);
 struct vf *vnic_vf(const struct vnic *v);
 struct vhost *vnic_vhost(const struct vnic *v);
 struct vsw_nic *vnic_nic(const struct vnic *v);
+/* Where received frames go. */
+enum vf_receive vnic_receive(const struct vnic *v);
 bool vnic_synthetic_driven(const struct vnic *v);
+/* "absent" (no front end), "offered", "driven". */
+const char *vnic_synthetic_state(const struct vnic *v);
+/* May QEMU connect to the VF? The VF's life shows it before it plugs. 0 or -errno. */
+int vnic_show_vf(struct vnic *v, bool shown);
+/* Make the VF anew when its queue count has changed. QEMU must not have it. 0 or -errno. */
+int vnic_renew_vf(struct vnic *v);
+/* It is being removed: no traffic, and the VF's life is over. */
+void vnic_retire(struct vnic *v);
 /* The link that the guest shall see on both paths, and the switch; default up. 0 or -errno. */
 int vnic_link_set(struct vnic *v, bool up);
 bool vnic_link(const struct vnic *v);
+/*
+ * The link of one path that it has, under the vNIC's. That of the synthetic path is only noted
+ * here: QEMU shows it (run_nic.h). 0 or -errno.
+ */
+int vnic_path_link_set(struct vnic *v, enum plug_path path, bool up);
+/* What the guest shall see there, the VF's life apart. */
+bool vnic_path_link(const struct vnic *v, enum plug_path path);
 /* QEMU is gone: both paths are down. */
 void vnic_on_vm_down(struct vnic *v);
 
 /* For query-status and stats; new references. */
-json_t *vnic_vf_json(const struct vnic *v);
+json_t *vnic_vf_json(const struct vnic *v);	   /* null: it has none */
+json_t *vnic_synthetic_json(const struct vnic *v); /* the same */
 json_t *vnic_stats_json(const struct vnic *v);
 
 #endif
