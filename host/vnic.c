@@ -168,6 +168,10 @@ static void on_mana_letter(struct vnic *v, const struct letter *l)
 			vf_on_undriven(v->vf);
 		v->ops->driven(v->arg, v);
 		break;
+	case MANA_EV_RELEASED:
+		if (v->vf)
+			vf_on_released(v->vf);
+		break;
 	case MANA_EV_DRIVER:
 	case MANA_EV_RESET:
 	case MANA_EV_GUEST_ERROR:

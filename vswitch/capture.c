@@ -61,7 +61,7 @@ struct capture {
 	bool is_socket, is_pipe, is_file;
 	uint32_t snaplen;
 	uint64_t start_ns; /* CLOCK_REALTIME */
-	char name[40];
+	char name[VSW_NAME_SIZE];
 	pthread_t thread;
 	_Atomic uint64_t received, lost;
 	_Atomic bool dead; /* the reader is gone */

@@ -18,6 +18,9 @@
 #include "base/worker.h"
 #include "vswitch/packet.h"
 
+/* Bytes of a port's name with its end: "vm/nic/path", 24 + 15 + 3 characters and two slashes. */
+#define VSW_NAME_SIZE 48
+
 struct vsw_net;
 struct vsw_nic;
 struct capture;
@@ -70,7 +73,7 @@ struct vsw_waiter {
 
 struct vsw_port {
 	const struct vsw_port_ops *ops;
-	char name[40];		/* "a/eth0" */
+	char name[VSW_NAME_SIZE]; /* "a/eth0", of a path "a/eth0/vf" */
 	uint8_t mac[6];		/* the vNIC's own address; all zero: none (learned only) */
 	uint32_t mtu;		/* largest IP packet it takes; 0: the network's */
 	_Atomic uint32_t caps;	/* VSW_CAP_* now in force on receive */

@@ -40,7 +40,7 @@ void vsw_port_detach(struct vsw_port *port);
 struct vsw_fdb_entry {
 	uint8_t mac[6];
 	uint16_t vid;
-	char port[40];
+	char port[VSW_NAME_SIZE];
 	bool fixed;
 	uint64_t age_ms; /* since last seen */
 };

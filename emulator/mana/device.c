@@ -326,7 +326,15 @@ static bool on_turn(struct worker_turn *t)
 /* ---- Connect and reset
  * ------------------------------------------------------------------------------ */
 
-void device_clear(struct mana *m)
+void device_released(struct mana *m, const char *why)
+{
+	if (!m->held)
+		return;
+	m->held = false;
+	mana_emit(m, MANA_EV_RELEASED, 0, why);
+}
+
+void device_clear(struct mana *m, const char *why)
 {
 	for (uint32_t i = 0; i < m->n_vports; i++)
 		vport_clear(&m->vport[i]);
@@ -346,6 +354,7 @@ void device_clear(struct mana *m)
 	m->registered = false;
 	m->link_event_due = false;
 	m->db_low_off = 0;
+	device_released(m, why);
 }
 
 static void connected(void *dev)
@@ -360,7 +369,7 @@ static void disconnected(void *dev)
 {
 	struct mana *m = dev;
 
-	device_clear(m);
+	device_clear(m, "client gone");
 	memset(m->shm, 0, sizeof(m->shm));
 	m->connected = false;
 	mana_emit(m, MANA_EV_DISCONNECTED, 0, NULL);
@@ -368,14 +377,15 @@ static void disconnected(void *dev)
 
 static void reset(void *dev, enum vfuser_reset why)
 {
+	const char *text = why == VFUSER_RESET_FLR ? "FLR" : "device reset";
 	struct mana *m = dev;
 
-	device_clear(m);
+	device_clear(m, text);
 	memset(m->shm, 0, sizeof(m->shm));
 	m->resets++;
 	if (why == VFUSER_RESET_FLR)
 		m->flrs++;
-	mana_emit(m, MANA_EV_RESET, 0, why == VFUSER_RESET_FLR ? "FLR" : "device reset");
+	mana_emit(m, MANA_EV_RESET, 0, text);
 }
 
 /* Rings look their pages up again when the table changed; packets keep no pointers. */
@@ -405,6 +415,8 @@ static int check_conf(const struct mana_conf *conf)
 	if (!conf->name || !conf->n_vports || conf->n_vports > MANA_MAX_VPORTS)
 		return -EINVAL;
 	if (conf->n_msix == 1 || conf->n_msix > MANA_MAX_MSIX)
+		return -EINVAL;
+	if ((unsigned int)conf->moderation >= MANA_N_MODERATIONS)
 		return -EINVAL;
 	for (unsigned int i = 0; i < conf->n_vports; i++) {
 		const struct mana_vport_conf *v = &conf->vports[i];
@@ -484,7 +496,7 @@ static void do_new(void *arg)
 		return;
 	}
 	m->mem = vfuser_mem(m->vu);
-	device_clear(m);
+	device_clear(m, NULL);
 	m->turn = (struct worker_turn){.fn = on_turn, .arg = m};
 	worker_turn_add(m->worker, &m->turn);
 }
@@ -512,6 +524,7 @@ struct mana *mana_new(struct worker *w, const struct mana_conf *conf)
 	m->n_msix = conf->n_msix ? conf->n_msix : 64;
 	pthread_mutex_init(&m->err_lock, NULL);
 	TAILQ_INIT(&m->dirty);
+	moderate_init(m);
 	for (unsigned int i = 0; i < conf->n_vports; i++)
 		m->n_qps += conf->vports[i].max_queues ? conf->vports[i].max_queues : 16;
 	rc = tables_init(m);
@@ -537,7 +550,8 @@ static void do_free(void *arg)
 	struct mana *m = arg;
 
 	vfuser_close(m->vu);
-	device_clear(m);
+	device_clear(m, NULL);
+	moderate_fini(m);
 	worker_turn_del(&m->turn);
 	vfuser_free(m->vu);
 }
@@ -578,6 +592,16 @@ int mana_attach_fd(struct mana *m, int fd)
 
 	worker_call(m->worker, do_attach, &c);
 	return c.rc;
+}
+
+static void do_disconnect(void *arg)
+{
+	vfuser_kick(((struct mana *)arg)->vu);
+}
+
+void mana_disconnect(struct mana *m)
+{
+	worker_call(m->worker, do_disconnect, m);
 }
 
 struct vsw_port *mana_port(struct mana *m, unsigned int vport)

@@ -108,7 +108,7 @@ static uint32_t register_device(struct mana *m, struct hwc_msg *msg)
 	struct gdma_register_device_resp *resp = (void *)msg->resp;
 
 	if (names_mana(msg))
-		m->registered = true;
+		m->registered = m->held = true;
 	else if (!names_rdma(m, msg))
 		return GDMA_STATUS_BAD_HANDLE;
 	resp->pdid = le32_make(MANA_PDID);
@@ -169,7 +169,7 @@ static uint32_t create_queue(struct mana *m, struct hwc_msg *msg)
 		return status;
 	if (ids_full(&m->eqs))
 		return GDMA_STATUS_NO_RESOURCE;
-	eq = eq_new(msix, db);
+	eq = eq_new(m, msix, db);
 	if (!eq || ring_from_region(m, &eq->ring, region, GUEST_MEM_RW)) {
 		eq_free(eq);
 		return GDMA_STATUS_NO_RESOURCE;
@@ -229,6 +229,7 @@ static uint32_t deregister_device(struct mana *m, struct hwc_msg *msg)
 			eq_destroy(m, eq);
 	}
 	m->registered = false;
+	device_released(m, "deregistered");
 	return GDMA_STATUS_SUCCESS;
 }
 

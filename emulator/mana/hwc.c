@@ -37,7 +37,7 @@ int hwc_establish(struct mana *m, uint64_t eq_addr, uint64_t cq_addr, uint64_t r
 
 	if (msix >= m->n_msix)
 		return -EINVAL;
-	eq = eq_new(msix, MANA_DB_HWC);
+	eq = eq_new(m, msix, MANA_DB_HWC);
 	if (!eq || ring_from_page(m, &eq->ring, eq_addr, GUEST_MEM_RW) ||
 	    ring_from_page(m, &h->cq.ring, cq_addr, GUEST_MEM_RW) ||
 	    ring_from_page(m, &h->rq.ring, rq_addr, GUEST_MEM_R) ||
@@ -65,7 +65,9 @@ int hwc_establish(struct mana *m, uint64_t eq_addr, uint64_t cq_addr, uint64_t r
 	h->rq.tail = h->rq.cursor = h->sq.tail = h->sq.cursor = 0;
 	h->rq.id = (uint32_t)ids_add(&m->wqs, &h->rq);
 	h->sq.id = (uint32_t)ids_add(&m->wqs, &h->sq);
-	h->up = true;
+	h->up = m->held = true;
+	for (uint32_t i = 0; i < m->n_vports; i++)
+		m->vport[i].offered = m->vport[i].offered_next;
 
 	eq_post_raise(m, eq, GDMA_EQE_HWC_INIT_EQ_ID_DB, eq->id | MANA_DB_HWC << HWC_INIT_DB_SHIFT);
 	init_event(m, HWC_INIT_DATA_CQID, h->cq.id);

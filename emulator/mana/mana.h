@@ -36,6 +36,13 @@ enum mana_event_type {
 	MANA_EV_DRIVER,	      /* VERIFY_VF_DRIVER_VERSION: os_type, version strings known */
 	MANA_EV_DRIVEN,	      /* the guest's driver turned receive on for a vPort */
 	MANA_EV_UNDRIVEN,     /* receive off, reset, or client gone */
+	/*
+	 * The guest's driver has given the function up: DEREGISTER_DEVICE of the Ethernet
+	 * function, hardware channel torn down or replaced, FLR, reset, client gone; text says
+	 * which. Once per life of a driver, which begins with the hardware channel, whether it
+	 * drove or not; after UNDRIVEN, before RESET and DISCONNECTED.
+	 */
+	MANA_EV_RELEASED,
 	MANA_EV_RESET,
 	MANA_EV_GUEST_ERROR,  /* a rejected request or malformed queue entry: see text */
 };
@@ -47,13 +54,28 @@ struct mana_event {
 	const char *text; /* valid during the call; may be NULL */
 };
 
+/*
+ * Interrupt moderation: the shortest time between two interrupts of an event queue. An interrupt
+ * that comes sooner is put off, never dropped: the last event always gets its interrupt. The
+ * first one after a pause comes at once.
+ */
+enum mana_moderation {
+	MANA_MODERATION_OFF,
+	MANA_MODERATION_LOW,	  /* 20 us */
+	MANA_MODERATION_MEDIUM,	  /* 64 us */
+	MANA_MODERATION_HIGH,	  /* 200 us */
+	MANA_MODERATION_ADAPTIVE, /* one of these, by the rate of completions */
+	MANA_N_MODERATIONS
+};
+
 struct mana_conf {
-	const char *name; /* "a/eth0"; copied */
+	const char *name; /* "a/eth0/vf", up to VSW_NAME_SIZE; copied */
 	unsigned int n_vports;
 	struct mana_vport_conf vports[MANA_MAX_VPORTS];
 	unsigned int n_msix; /* 2..; 0: 64 */
 	enum vfuser_msix_mode msix_mode;
 	uint32_t hold_ms; /* longest time a sender waits for a receiver's buffers; 0: 20 */
+	enum mana_moderation moderation;
 	void (*event)(void *arg, const struct mana_event *ev);
 	void *event_arg;
 };
@@ -66,6 +88,12 @@ int mana_listen(struct mana *m, const char *socket_path);
 /* Serve a connected socket (tests). Takes the fd. */
 int mana_attach_fd(struct mana *m, int fd);
 
+/*
+ * Surprise removal: closes the client's connection. DISCONNECTED comes before this returns. The
+ * device goes on listening. Nothing happens when there is no client.
+ */
+void mana_disconnect(struct mana *m);
+
 /* For vsw_port_attach() and counters; lives as long as the device. */
 struct vsw_port *mana_port(struct mana *m, unsigned int vport);
 struct vfuser *mana_vfuser(struct mana *m);
@@ -77,8 +105,17 @@ int mana_service_event(struct mana *m, unsigned int eqe_type);
 /* Answer periodic statistics queries late or never: QUERY_GF_STAT is not answered while set. */
 int mana_stats_silence(struct mana *m, bool silent);
 
+/* At once, for all event queues but the hardware channel's. -EINVAL. */
+int mana_moderation_set(struct mana *m, enum mana_moderation mode);
+/*
+ * Queue pairs offered to the next driver, from its hardware channel on: 1..max_queues of the
+ * vPort's configuration, else -EINVAL. A driver that is there keeps what it was offered.
+ */
+int mana_queues_set(struct mana *m, unsigned int vport, uint32_t n);
+
 struct mana_vport_info {
 	bool driven, link;
+	uint32_t max_queues; /* offered to the driver that is there, or to the next one */
 	uint32_t n_txq, n_rxq, mtu, indir_size;
 	bool rss;
 	uint64_t bw_limit_mbps; /* SET_BW_CLAMP now in force; 0: none */
@@ -92,6 +129,8 @@ struct mana_info {
 	uint32_t n_eq, n_cq, n_wq, n_dma_regions;
 	uint64_t hwc_requests, hwc_errors, guest_errors, resets, flrs;
 	uint64_t hwc_unanswered; /* answers that found no receive buffer, and silenced ones */
+	enum mana_moderation moderation;
+	uint64_t irqs_put_off; /* by moderation */
 	uint64_t driver_caps[4];
 	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
 	char os_ver_str[4][128]; /* printable, NUL-terminated */

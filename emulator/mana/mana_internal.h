@@ -157,6 +157,7 @@ bool ring_copy_out(struct mana_ring *r, uint32_t off, void *dst, uint32_t len);
  */
 
 struct mana_eq {
+	struct mana *m;
 	pthread_mutex_t lock; /* everything below it */
 	struct mana_ring ring;
 	uint32_t n, log2n;
@@ -166,18 +167,26 @@ struct mana_eq {
 	bool armed;
 	bool starved; /* a CQ's event found it full */
 	uint64_t eqes;
+	/* moderation */
+	bool put_off;		/* an interrupt is due at quiet_until */
+	uint64_t quiet_until;	/* ns */
+	uint64_t work;		/* completions told since rate_since */
+	uint64_t rate_since, gap; /* ns; adaptive */
 	/* owner only */
 	uint32_t id, db_page;
 	uint32_t n_cqs; /* CQs that report here */
 	bool hwc;
 };
 
-struct mana_eq *eq_new(uint32_t msix, uint32_t db_page);
+struct mana_eq *eq_new(struct mana *m, uint32_t msix, uint32_t db_page);
 void eq_free(struct mana_eq *eq);
 /* Once it has its ring. */
 void eq_start(struct mana_eq *eq);
-/* *@vector: to raise, or -1. 0, -ENOSPC (full), -EFAULT (memory gone). */
-int eq_post(struct mana_eq *eq, uint32_t type, uint32_t d0, int *vector);
+/*
+ * *@vector: to raise, or -1. @work: completions that this event tells. 0, -ENOSPC (full), -EFAULT
+ * (memory gone).
+ */
+int eq_post(struct mana_eq *eq, uint32_t type, uint32_t d0, uint32_t work, int *vector);
 /* The same, and raises. */
 int eq_post_raise(struct mana *m, struct mana_eq *eq, uint32_t type, uint32_t d0);
 
@@ -199,6 +208,7 @@ struct mana_cq {
 	bool bounded;	    /* has an entry for every WQE its work queue can hold */
 	struct mana_eq *eq; /* NULL: reports nowhere */
 	uint64_t cqes, eqes;
+	uint64_t told; /* of cqes, when the last event was made */
 	void *owner; /* struct mana_sq, struct mana_rxq or NULL (HWC) */
 	bool is_rx;
 };
@@ -443,6 +453,7 @@ struct mana_vport {
 	struct mana_sq *sq; /* conf.max_queues of each */
 	struct mana_rxq *rxq;
 	uint32_t n_sq, n_rq;
+	uint32_t offered, offered_next; /* queue pairs: to this driver, to the next */
 	struct mana_steer steer;
 	struct mana_bw bw;
 	struct worker_timer bw_timer;
@@ -477,7 +488,7 @@ struct mana_burst_slot {
 TAILQ_HEAD(mana_dirty, mana_sq);
 
 struct mana {
-	char name[40];
+	char name[VSW_NAME_SIZE];
 	struct worker *worker;
 	struct vfuser *vu;
 	struct guest_mem *mem;
@@ -503,9 +514,16 @@ struct mana {
 	struct pkt burst[MANA_TX_BURST];
 
 	bool registered;     /* REGISTER_DEVICE */
+	bool held;	     /* by a driver: MANA_EV_RELEASED is still to come */
 	bool link_event_due; /* to be sent after the response under way */
 	bool stats_silent;
 	bool connected;
+
+	/* Moderation. Read by any thread; the owner's: the timer. */
+	_Atomic int moderation;
+	_Atomic bool mod_posted; /* a letter to look after put-off interrupts is under way */
+	_Atomic uint64_t irqs_put_off;
+	struct worker_timer mod_timer;
 
 	/* figures */
 	uint64_t hwc_requests, hwc_errors, hwc_unanswered, resets, flrs;
@@ -533,8 +551,15 @@ static inline struct mana_vport *port_to_vport(struct vsw_port *port)
  */
 void guest_error(struct mana *m, uint32_t vport, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void mana_emit(struct mana *m, enum mana_event_type type, uint32_t vport, const char *text);
-/* Everything the guest's driver made is gone; identity and figures stay. */
-void device_clear(struct mana *m);
+/* Everything the guest's driver made is gone; identity and figures stay. @why: as RELEASED's text. */
+void device_clear(struct mana *m, const char *why);
+/* The driver has given the function up. */
+void device_released(struct mana *m, const char *why);
+
+/* moderate.c. Under eq->lock, any thread: the vector to raise now, or -1: it comes later. */
+int moderate_irq(struct mana_eq *eq);
+void moderate_init(struct mana *m);
+void moderate_fini(struct mana *m);
 
 /* smc.c */
 void smc_write(struct mana *m, uint32_t off, const uint8_t *buf, uint32_t size);

@@ -99,13 +99,14 @@ static uint32_t modulus(uint32_t n, uint32_t value)
 	return value & ((n << GDMA_EQE_OWNER_BITS) - 1);
 }
 
-struct mana_eq *eq_new(uint32_t msix, uint32_t db_page)
+struct mana_eq *eq_new(struct mana *m, uint32_t msix, uint32_t db_page)
 {
 	struct mana_eq *eq = calloc(1, sizeof(*eq));
 
 	if (!eq)
 		return NULL;
 	pthread_mutex_init(&eq->lock, NULL);
+	eq->m = m;
 	eq->msix = msix;
 	eq->db_page = db_page;
 	return eq;
@@ -128,7 +129,7 @@ void eq_start(struct mana_eq *eq)
 	eq->armed = true;
 }
 
-int eq_post(struct mana_eq *eq, uint32_t type, uint32_t d0, int *vector)
+int eq_post(struct mana_eq *eq, uint32_t type, uint32_t d0, uint32_t work, int *vector)
 {
 	uint8_t *p;
 	int rc = 0;
@@ -151,9 +152,10 @@ int eq_post(struct mana_eq *eq, uint32_t type, uint32_t d0, int *vector)
 		type | (eq->head >> eq->log2n) << GDMA_EQE_INFO_OWNER_SHIFT);
 	eq->head = modulus(eq->n, eq->head + 1);
 	eq->eqes++;
+	eq->work += work;
 	if (eq->armed) {
 		eq->armed = false;
-		*vector = (int)eq->msix;
+		*vector = moderate_irq(eq);
 	}
 out:
 	pthread_mutex_unlock(&eq->lock);
@@ -162,7 +164,7 @@ out:
 
 int eq_post_raise(struct mana *m, struct mana_eq *eq, uint32_t type, uint32_t d0)
 {
-	int vector, rc = eq_post(eq, type, d0, &vector);
+	int vector, rc = eq_post(eq, type, d0, 0, &vector);
 
 	if (vector >= 0)
 		vfuser_irq_raise(m->vu, (unsigned int)vector);
@@ -184,9 +186,12 @@ bool eq_doorbell(struct mana_eq *eq, uint32_t tail, bool arm, int *vector, bool 
 	ok = tail_ok(eq->n, eq->head, eq->tail, tail);
 	if (ok) {
 		eq->tail = tail;
+		/* It has seen everything: nothing is left to tell. */
+		if (tail == eq->head)
+			eq->put_off = false;
 		if (arm && tail != eq->head) {
 			eq->armed = false;
-			*vector = (int)eq->msix;
+			*vector = moderate_irq(eq);
 		} else if (arm) {
 			eq->armed = true;
 		}
@@ -209,7 +214,7 @@ void cq_start(struct mana_cq *cq, uint32_t wq_size, bool is_rx)
 	/* A receive CQ has one entry more for the fence. */
 	cq->bounded = cq->n >= wq_size / GDMA_WQE_BU_SIZE + (is_rx ? 1 : 0);
 	cq->armed = cq->fresh = cq->held = cq->owed = cq->lost = false;
-	cq->cqes = cq->eqes = 0;
+	cq->cqes = cq->eqes = cq->told = 0;
 }
 
 /* Where the next entry goes, 64-byte aligned; NULL and told later when its memory is gone. */
@@ -267,10 +272,12 @@ void cq_notify(struct mana_cq *cq, int *vector)
 		cq->armed = false;
 		return;
 	}
-	if (eq_post(cq->eq, GDMA_EQE_COMPLETION, cq->id, vector) == -ENOSPC) {
+	if (eq_post(cq->eq, GDMA_EQE_COMPLETION, cq->id, (uint32_t)(cq->cqes - cq->told),
+		    vector) == -ENOSPC) {
 		cq->fresh = cq->owed = true;
 		return;
 	}
+	cq->told = cq->cqes;
 	cq->armed = cq->owed = false;
 	cq->eqes++;
 }

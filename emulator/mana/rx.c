@@ -10,7 +10,9 @@
  * pending CQE is written and an armed CQ speaks, once.
  *
  * A queue without buffers or completion entries ends the call: the sender keeps the packet and
- * waits for vsw_port_wake(), which every doorbell of a receive queue or its CQ does.
+ * waits for vsw_port_wake(), which every doorbell of a receive queue or its CQ does. So does a
+ * driver that turns receive off meanwhile: the switch then finds the port not receiving, and
+ * parks what is left or drops it.
  *
  * A WQE that cannot be used (malformed, memory not the guest's) is consumed and completed as
  * truncated, since Linux counts WQEs by completions; the frame is lost.
@@ -314,6 +316,8 @@ static unsigned int rx_deliver(struct vsw_port *port, struct pkt **pkts, unsigne
 		gen = atomic_load_explicit(&vp->steer.gen, memory_order_acquire);
 		idx = steer(&vp->steer, pkt, &hash, &type);
 		if (unlikely(idx == STEER_NONE)) {
+			if (!atomic_load(&port->receiving))
+				break;
 			vsw_port_drop(port, pkt, VSW_DROP_RX_ERROR);
 			continue;
 		}
@@ -325,6 +329,8 @@ static unsigned int rx_deliver(struct vsw_port *port, struct pkt **pkts, unsigne
 		if (unlikely(atomic_load_explicit(&vp->steer.gen, memory_order_acquire) != gen))
 			goto again;
 		if (unlikely(!run.q->enabled)) {
+			if (!atomic_load(&port->receiving))
+				break;
 			run.q->stats.disabled++;
 			vsw_port_drop(port, pkt, VSW_DROP_RX_FILTER);
 			continue;

@@ -37,7 +37,7 @@ static uint32_t establish(struct mana *m)
 	high = le16_get(msg.high);
 	/* A driver that comes after a crash (kexec) finds the channel of its predecessor. */
 	if (m->hwc.up)
-		device_clear(m);
+		device_clear(m, "hardware channel replaced");
 	rc = hwc_establish(m, page_addr(msg.eq, high, 0), page_addr(msg.cq, high, 1),
 			   page_addr(msg.rq, high, 2), page_addr(msg.sq, high, 3),
 			   le16_get(msg.msix));
@@ -63,12 +63,12 @@ static void handle(struct mana *m)
 		switch (type) {
 		case SMC_MSG_TYPE_ESTABLISH_HWC:
 			if (hdr & SMC_HDR_RESET_VF)
-				device_clear(m);
+				device_clear(m, "hardware channel replaced");
 			status = establish(m);
 			break;
 		case SMC_MSG_TYPE_DESTROY_HWC:
 			/* Twice is fine: a driver that saw a time-out does that. */
-			device_clear(m);
+			device_clear(m, "hardware channel down");
 			status = 0;
 			break;
 		case SMC_MSG_TYPE_REPORT_HWC_TIMEOUT:

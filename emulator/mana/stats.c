@@ -175,6 +175,7 @@ static void vport_info(struct mana_vport *vp, struct mana_vport_info *info)
 	*info = (struct mana_vport_info){
 		.driven = vp->steer.rx_enabled,
 		.link = atomic_load(&vp->port.link),
+		.max_queues = vp->m->hwc.up ? vp->offered : vp->offered_next,
 		.n_txq = vp->n_sq,
 		.n_rxq = vp->n_rq,
 		.mtu = vp->conf.mtu,
@@ -235,6 +236,8 @@ static void do_get_info(void *arg)
 	info->guest_errors = m->guest_errors;
 	memcpy(info->last_error, m->last_error, sizeof(info->last_error));
 	pthread_mutex_unlock(&m->err_lock);
+	info->moderation = (enum mana_moderation)atomic_load(&m->moderation);
+	info->irqs_put_off = atomic_load(&m->irqs_put_off);
 	info->n_vports = m->n_vports;
 	for (uint32_t i = 0; i < m->n_vports; i++)
 		vport_info(&m->vport[i], &info->vports[i]);

@@ -26,7 +26,7 @@ static void tokens_came(struct worker_timer *t)
 int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *conf)
 {
 	struct mana_vport *vp = &m->vport[index];
-	char name[sizeof(vp->port.name)];
+	char name[sizeof(m->name) + 12];
 
 	vp->m = m;
 	vp->index = index;
@@ -37,7 +37,7 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 		vp->conf.mtu = 9000;
 	if (!vp->conf.link_mbps)
 		vp->conf.link_mbps = 200000;
-	snprintf(name, sizeof(name), index ? "%.32s.%u" : "%.39s", m->name, index);
+	snprintf(name, sizeof(name), index ? "%s.%u" : "%s", m->name, index);
 	vsw_port_init(&vp->port, &mana_port_ops, name, vp->conf.mac);
 	vp->port.mtu = vp->conf.mtu;
 	atomic_store(&vp->port.caps, MANA_RX_CAPS);
@@ -48,6 +48,7 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 	vp->rxq = calloc(vp->conf.max_queues, sizeof(*vp->rxq));
 	if (!vp->sq || !vp->rxq)
 		return -ENOMEM;
+	vp->offered = vp->offered_next = vp->conf.max_queues;
 	for (uint32_t i = 0; i < vp->conf.max_queues; i++) {
 		vp->sq[i].vp = vp;
 		vp->sq[i].index = i;
@@ -168,9 +169,9 @@ static uint32_t create_wq_obj(struct mana *m, struct hwc_msg *msg)
 		return status;
 	if (wq_region == cq_region)
 		return GDMA_STATUS_BAD_PARAM;
-	while (slot < vp->conf.max_queues && (rx ? vp->rxq[slot].active : vp->sq[slot].active))
+	while (slot < vp->offered && (rx ? vp->rxq[slot].active : vp->sq[slot].active))
 		slot++;
-	if (slot == vp->conf.max_queues || ids_full(&m->wqs) || ids_full(&m->cqs) ||
+	if (slot == vp->offered || ids_full(&m->wqs) || ids_full(&m->cqs) ||
 	    ids_full(&m->objs))
 		return GDMA_STATUS_NO_RESOURCE;
 	if (ring_from_region(m, &wq_ring, wq_region, GUEST_MEM_R) ||
@@ -307,8 +308,8 @@ static uint32_t query_vport_config(struct mana *m, struct hwc_msg *msg)
 	if (index >= m->n_vports)
 		return GDMA_STATUS_BAD_HANDLE;
 	vp = &m->vport[index];
-	resp->max_num_sq = le32_make(vp->conf.max_queues);
-	resp->max_num_rq = le32_make(vp->conf.max_queues);
+	resp->max_num_sq = le32_make(vp->offered);
+	resp->max_num_rq = le32_make(vp->offered);
 	resp->num_indirection_ent =
 		le32_make(m->driver_caps[0] & GDMA_DRV_CAP_FLAG_1_VARIABLE_INDIRECTION_TABLE_SUPPORT
 				  ? MANA_INDIR_SIZE
@@ -376,6 +377,29 @@ static uint32_t set_bw_clamp(struct mana *m, struct hwc_msg *msg)
 	worker_timer_cancel(&vp->bw_timer);
 	tokens_came(&vp->bw_timer);
 	return GDMA_STATUS_SUCCESS;
+}
+
+struct queues_call {
+	struct mana_vport *vp;
+	uint32_t n;
+};
+
+static void do_queues_set(void *arg)
+{
+	struct queues_call *c = arg;
+
+	c->vp->offered_next = c->n;
+}
+
+int mana_queues_set(struct mana *m, unsigned int vport, uint32_t n)
+{
+	struct queues_call c = {.n = n};
+
+	if (vport >= m->n_vports || !n || n > m->vport[vport].conf.max_queues)
+		return -EINVAL;
+	c.vp = &m->vport[vport];
+	worker_call(m->worker, do_queues_set, &c);
+	return 0;
 }
 
 #define REQ(t)	.min_size = sizeof(struct t), .max_size = sizeof(struct t)
