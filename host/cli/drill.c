@@ -37,6 +37,16 @@ static void say(const struct drill *d, const char *fmt, ...)
 
 /* ---- a cycle ---- */
 
+/* The longest of each flow in any cycle. */
+static void note_worst(struct drill *d, const char *flow, const json_t *gap)
+{
+	const json_t *old = json_object_get(d->worst, flow);
+
+	if (!old || json_number_value(json_object_get(gap, "ms")) >
+			    json_number_value(json_object_get(old, "ms")))
+		json_object_set(d->worst, flow, (json_t *)gap);
+}
+
 /* Gaps of all flows, each with the flow's name; connections lost; losses since the last time. */
 static void take_flows(struct drill *d, const json_t *flows)
 {
@@ -56,6 +66,7 @@ static void take_flows(struct drill *d, const json_t *flows)
 
 			json_object_set_new(copy, "flow", json_string(name));
 			json_array_append_new(gaps, copy);
+			note_worst(d, name, gap);
 		}
 		lost += now[0] - json_integer_value(json_array_get(old, 0));
 		changed += now[1] - json_integer_value(json_array_get(old, 1));
@@ -81,20 +92,24 @@ static void take_flows(struct drill *d, const json_t *flows)
 	json_decref(dead);
 }
 
-/* What the counters grew by, in the cycle. */
+/* What the counters grew by, in the cycle: frames dropped, and frames kept for a while. */
 static void take_counters(struct drill *d, const json_t *after)
 {
 	json_t *grown = json_object(), *v;
+	json_int_t parked = 0;
 	const char *key;
 
 	json_object_foreach((json_t *)after, key, v) {
 		json_int_t by = json_integer_value(v) -
 				json_integer_value(json_object_get(d->counters, key));
 
-		if (by > 0)
+		if (by > 0 && strstr(key, " parked"))
+			parked += by;
+		else if (by > 0)
 			json_object_set_new(grown, key, json_integer(by));
 	}
 	json_object_set_new(d->cycle, "dropped", grown);
+	json_object_set_new(d->cycle, "parked", json_integer(parked));
 }
 
 static void keep_samples(struct drill *d, json_t *samples)
@@ -257,6 +272,7 @@ static int baseline(struct drill *d)
 				      "lost", json_object_get(d->cycle, "lost")));
 	json_decref(d->cycle);
 	d->cycle = NULL;
+	json_object_clear(d->worst);
 	json_decref(flows);
 	return 0;
 }
@@ -277,6 +293,26 @@ static int prepare(struct drill *d)
 		ret = drill_load_start(d);
 	}
 	return ret ? ret : baseline(d);
+}
+
+/*
+ * What the load says at its end. Its own longest gap may lie before the first cycle; that of the
+ * cycles counts.
+ */
+static void take_last(struct drill *d, json_t *flows)
+{
+	json_t *flow;
+	size_t i;
+
+	json_array_foreach(flows, i, flow) {
+		const char *name = out_str(flow, "flow", "?");
+		json_t *worst = json_object_get(d->worst, name);
+
+		json_object_del(flow, "gaps");
+		json_object_set(flow, "longest", worst ? worst : json_null());
+	}
+	if (flows)
+		json_object_set(d->report, "flows", flows);
 }
 
 /* Whatever happened: no load, no sampler, the VF where it was. A second Ctrl-C ends us at once. */
@@ -301,8 +337,7 @@ static void clean_up(struct drill *d)
 	}
 	if (d->loading) {
 		drill_load_stop(d, &flows);
-		if (flows)
-			json_object_set(d->report, "flows", flows);
+		take_last(d, flows);
 		json_decref(flows);
 	}
 	memcpy(d->why, why, sizeof(why));
@@ -360,6 +395,7 @@ static void begin_report(struct drill *d)
 	d->cycles = json_object_get(d->report, "cycles");
 	d->events = json_object_get(d->report, "events");
 	d->lost = json_object();
+	d->worst = json_object();
 }
 
 /* A file that a renderer fills. */
@@ -440,6 +476,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	free(d.saved);
 	json_decref(d.counters);
 	json_decref(d.lost);
+	json_decref(d.worst);
 	json_decref(d.report);
 	return status;
 }

@@ -89,6 +89,7 @@ struct drill {
 	json_t *report, *cycles, *events;
 	json_t *cycle;	  /* the one under way, in @cycles */
 	json_t *counters; /* the switch's, at its begin */
+	json_t *worst;	  /* the longest gap of each flow */
 	json_t *lost;	  /* datagrams missing per flow, at its begin */
 };
 
@@ -109,7 +110,7 @@ int drill_op(struct drill *d, const char *op, const char *command, json_t *args,
 int drill_nic(struct drill *d, const char *vnic, json_t **nic);
 int drill_status(struct drill *d, json_t **status);
 void drill_on_event(void *arg, const json_t *event);
-/* {"a/eth0 rx no-buffer": n}: frames accepted and dropped, of both guests' NICs. */
+/* {"a/eth0 rx no-buffer": n, "a/eth0 parked": n}: what became of accepted frames, both NICs. */
 int drill_counters(struct drill *d, json_t **counters);
 int drill_sampler_start(struct drill *d, unsigned int max_ms);
 int drill_sampler_stop(struct drill *d, json_t **samples);

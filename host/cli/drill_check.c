@@ -95,6 +95,7 @@ const char drill_help[] =
 	"  --rate N, --size B    records a second (100) and their bytes (512), of each flow\n"
 	"  --connections N       TCP connections beside the paced one: 4\n"
 	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: 1000\n"
+	"                        (refused 10000, reset 30000, surprise 180000)\n"
 	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
@@ -251,7 +252,10 @@ static void default_limits(struct drill *d)
 	bool careful = graceful && !reset && !flap;
 
 	if (l->gap_ms == UNSET)
-		l->gap_ms = reset ? 30000 : strcmp(d->opt.way, "refused") == 0 ? 10000 : 1000;
+		l->gap_ms = reset			       ? 30000 :
+			    !strcmp(d->opt.way, "refused")     ? 10000 :
+			    !strcmp(d->opt.way, "surprise")    ? 180000 :
+								  1000;
 	if (l->lost == UNSET)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)

@@ -166,6 +166,7 @@ int drill_counters(struct drill *d, json_t **out)
 {
 	const char *const vnics[] = {d->target.vnic, d->peer.vnic};
 	json_t *sum = json_object(), *stats, *nic;
+	char key[2 * DRILL_NAME + 16];
 	int ret = 0;
 	size_t i;
 
@@ -176,6 +177,8 @@ int drill_counters(struct drill *d, json_t **out)
 		json_array_foreach(json_object_get(stats, "vnics"), i, nic) {
 			add_drops(sum, vnics[n], "rx", out_path(nic, "port.rx_drops"));
 			add_drops(sum, vnics[n], "tx", out_path(nic, "port.tx_drops"));
+			snprintf(key, sizeof(key), "%s parked", vnics[n]);
+			json_object_set_new(sum, key, json_integer(out_int(nic, "receive.parked")));
 		}
 		json_decref(stats);
 	}

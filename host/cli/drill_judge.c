@@ -190,7 +190,7 @@ void judge_report(json_t *report, const struct drill_limits *limits)
 				      limits->connections))
 			because(why, "%s: connection lost: %s", out_str(flow, "flow", "?"),
 				out_str(flow, "connection_lost", ""));
-		if (!strcmp(out_str(flow, "kind", ""), "tcp") &&
+		if (!failed && !strcmp(out_str(flow, "kind", ""), "tcp") &&
 		    !json_is_string(json_object_get(flow, "connection_lost")) &&
 		    out_int(flow, "sent") != out_int(flow, "received"))
 			because(why, "%s: %lld records sent, %lld arrived",

@@ -9,6 +9,9 @@
 
 #define LOOK_MS	    50
 #define LET_GO_MS   30000 /* for a guest that may eject again */
+/* For a driver whose device died: Linux waits 30 s for an answer of its hardware channel
+ * (HW_CHANNEL_WAIT_RESOURCE_TIMEOUT_MS), and asks it several times while it lets go. */
+#define DEAD_MS	    180000
 #define REACT_MS    20000 /* for a driver to act on a service event */
 #define HOTPLUG_MS  60000
 #define ADDRESS_MS  30000
@@ -105,6 +108,8 @@ static int cycle_revoke(struct drill *d)
 		ret = revoke_refused(d);
 	else
 		ret = revoke(d, strcmp(way, "slow") ? way : "graceful", d->opt.deadline_ms);
+	if (!ret && !strcmp(way, "surprise"))
+		ret = until(d, not_pending, DEAD_MS, "the guest gives the dead VF back");
 	if (!ret)
 		ret = drill_pause(d, d->opt.away_ms);
 	return ret ? ret : restore(d);

@@ -3,7 +3,7 @@
  * Owns the picture of a cycle: one time axis; on it the operations with their steps, the VF's
  * states, what each path carried (up: left the guest, down: reached it), and where flows stood
  * still. Counts of packets are spread over the pixels of their step and drawn as packets per
- * millisecond, all paths to one scale, so that areas can be compared.
+ * millisecond, all paths to one scale, so that areas can be compared; bursts are cut.
  */
 #include "host/cli/report.h"
 
@@ -18,7 +18,7 @@
 #define BAND_H	 22
 #define PATH_H	 92
 #define FLOW_H	 17
-#define GAP_V	 12
+#define SHORT	 20 /* ms; shorter standstills are not drawn */
 #define MAX_PATHS 6
 #define MAX_FLOWS 40
 #define MAX_TICKS 64
@@ -246,7 +246,7 @@ static void collect(const struct picture *p, struct lane lanes[MAX_PATHS], bool 
 
 /* One path for all columns: neighbours of one height are drawn as one. */
 static void draw_columns(struct picture *p, const char *class, const double *px, double scale,
-			 double y0, double sign)
+			 double most, double y0, double sign)
 {
 	bool any = false;
 
@@ -256,7 +256,7 @@ static void draw_columns(struct picture *p, const char *class, const double *px,
 		return;
 	fprintf(p->to, "<path class=\"%s\" d=\"", class);
 	for (int i = 0; i < PLOT;) {
-		double h = fmax(px[i] * scale, px[i] > 0 ? 0.6 : 0);
+		double h = fmin(most, fmax(px[i] * scale, px[i] > 0 ? 0.6 : 0));
 		int run = 1;
 
 		while (i + run < PLOT && fabs(px[i + run] - px[i]) * scale < 0.05)
@@ -269,22 +269,52 @@ static void draw_columns(struct picture *p, const char *class, const double *px,
 	fputs("\"/>\n", p->to);
 }
 
+static int compare_doubles(const void *a, const void *b)
+{
+	double x = *(const double *)a, y = *(const double *)b;
+
+	return (x > y) - (x < y);
+}
+
+/* Packets in a pixel at full height: one burst may go beyond, the rest is to be seen. */
+static double full_height(const struct lane lanes[MAX_PATHS], double *peak)
+{
+	double *v = malloc(sizeof(*v) * 2 * MAX_PATHS * PLOT), top;
+	size_t n = 0;
+
+	*peak = 0;
+	for (int l = 0; v && l < MAX_PATHS && lanes[l].used; l++)
+		for (int i = 0; i < PLOT; i++) {
+			if (lanes[l].tx[i] > 0)
+				v[n++] = lanes[l].tx[i];
+			if (lanes[l].rx[i] > 0)
+				v[n++] = lanes[l].rx[i];
+		}
+	if (!n) {
+		free(v);
+		return 0;
+	}
+	qsort(v, n, sizeof(*v), compare_doubles);
+	*peak = v[n - 1];
+	top = fmin(*peak, 2 * v[(n - 1) * 95 / 100]);
+	free(v);
+	return top;
+}
+
 static void draw_paths(struct picture *p)
 {
 	struct lane *lanes = calloc(MAX_PATHS, sizeof(*lanes));
-	double per_px = (p->t1 - p->t0) / 1e6 / PLOT, top = 0; /* ms; packets per ms */
+	double per_px = (p->t1 - p->t0) / 1e6 / PLOT, top, peak; /* ms; packets in a pixel */
 
 	if (!lanes)
 		return;
 	collect(p, lanes, true);
 	if (!lanes[0].used)
 		collect(p, lanes, false);
-	for (int l = 0; l < MAX_PATHS && lanes[l].used; l++)
-		for (int i = 0; i < PLOT; i++)
-			top = fmax(top, fmax(lanes[l].tx[i], lanes[l].rx[i]) / per_px);
+	top = full_height(lanes, &peak);
 	for (int l = 0; l < MAX_PATHS && lanes[l].used; l++) {
 		double mid = p->y + PATH_H / 2.0, half = PATH_H / 2.0 - 8;
-		double scale = top > 0 ? half / top / per_px : 0;
+		double scale = top > 0 ? half / top : 0;
 		const char *slash = strrchr(lanes[l].name, '/');
 		char class[16], text[80];
 
@@ -292,9 +322,9 @@ static void draw_paths(struct picture *p)
 			LEFT, p->y, PLOT, PATH_H - 6);
 		mid -= 3;
 		snprintf(class, sizeof(class), "c-%s", lanes[l].class);
-		draw_columns(p, class, lanes[l].tx, scale, mid, 1);
+		draw_columns(p, class, lanes[l].tx, scale, half + 4, mid, 1);
 		snprintf(class, sizeof(class), "c-%s r", lanes[l].class);
-		draw_columns(p, class, lanes[l].rx, scale, mid, -1);
+		draw_columns(p, class, lanes[l].rx, scale, half + 4, mid, -1);
 		fprintf(p->to, "<path class=\"axis\" d=\"M%d %.1fh%d\"/>\n", LEFT, mid, PLOT);
 		label(p, mid - 16, "l b", slash && !strcmp(lanes[l].class, "vf")   ? "VF" :
 					  slash && !strcmp(lanes[l].class, "syn") ? "synthetic" :
@@ -304,7 +334,8 @@ static void draw_paths(struct picture *p)
 		snprintf(text, sizeof(text), "received %.0f", lanes[l].n_rx);
 		label(p, mid + 12, "s", text);
 		if (!l) {
-			snprintf(text, sizeof(text), "scale \xc2\xb1%.1f /ms", top);
+			snprintf(text, sizeof(text), "\xc2\xb1%.1f /ms, peak %.1f", top / per_px,
+				 peak / per_px);
 			label(p, mid + 28, "s", text);
 		}
 		p->y += PATH_H;
@@ -327,7 +358,7 @@ static void draw_flows(struct picture *p)
 
 		for (known = 0; known < n && strcmp(names[known], name) != 0; known++)
 			;
-		if (known == n && n < MAX_FLOWS && number(gap, "ms") >= 20)
+		if (known == n && n < MAX_FLOWS && number(gap, "ms") >= SHORT)
 			names[n++] = name;
 	}
 	if (n)
@@ -342,7 +373,7 @@ static void draw_flows(struct picture *p)
 			double end = number(gap, "end_ns"), ms = number(gap, "ms");
 			double from = end - number(gap, "raw_ms") * 1e6, x, w;
 
-			if (strcmp(out_str(gap, "flow", "?"), names[f]) != 0 ||
+			if (strcmp(out_str(gap, "flow", "?"), names[f]) != 0 || ms < SHORT ||
 			    (!inside(p, end) && !inside(p, from)))
 				continue;
 			x = x_of(p, from);

@@ -117,6 +117,9 @@ static void text_cycle(struct output *out, const json_t *cycle)
 		out_text(out, "  no gap of 20 ms\n");
 	if (out_int(cycle, "lost"))
 		out_text(out, "  %lld datagrams or echoes lost\n", out_int(cycle, "lost"));
+	if (out_int(cycle, "parked"))
+		out_text(out, "  %lld frames waited in the switch for a path\n",
+			 out_int(cycle, "parked"));
 	json_object_foreach(json_object_get(cycle, "dropped"), key, v)
 		out_text(out, "  %s: %lld frames dropped\n", key, json_integer_value(v));
 	json_array_foreach(json_object_get(cycle, "why"), i, v) {
@@ -196,9 +199,9 @@ static void text_flows(struct output *out, const json_t *report)
 		return;
 	out_text(out, "\n");
 	out_table(out, flows, cols, ARRAY_SIZE(cols));
-	out_text(out, "GAP-MS is the longest standstill beyond the flow's pace and OWN-MS, in which "
-		 "the load's own\nprograms did not run; with no drill, in %lld ms before the first "
-		 "cycle, it was %.0f ms.\n", out_int(report, "baseline.ms"),
+	out_text(out, "GAP-MS is the longest standstill in the cycles, beyond the flow's pace and "
+		 "OWN-MS, in which the\nload's own programs did not run; with no drill, in %lld ms "
+		 "before the first cycle, it was %.0f ms.\n", out_int(report, "baseline.ms"),
 		 number(longest_gap(out_path(report, "baseline.gaps")), "ms"));
 }
 

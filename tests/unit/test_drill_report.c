@@ -208,7 +208,7 @@ static void the_picture_shows_what_was_sampled(void **state)
 	assert_int_equal(count(page, "sent 54"), 1);
 	assert_null(strstr(page, "sent 5<"));
 	/* 800 packets in 400 ms are 2 in a millisecond. */
-	assert_non_null(strstr(page, "2.0 /ms"));
+	assert_non_null(strstr(page, "peak 2.0"));
 	/* The VF's column begins at the left edge and ends at 400 of 1000 ms: 352 of 880 px. */
 	assert_non_null(strstr(page, "<path class=\"c-vf\" d=\"M132 "));
 	assert_non_null(strstr(page, "h352v"));
