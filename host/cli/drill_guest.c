@@ -12,7 +12,8 @@
 #define LOAD	     "/usr/lib/hvlab/load"
 #define LOAD_PORT    7900
 #define CLOCK_TRIES  8
-#define LEASE_S	     180 /* the load ends by itself so long after the last question */
+#define LEASE_S	     180 /* the load ends by itself so long after the last question, */
+#define LEASE_DEAD_S 900 /* when a driver has to get over a dead device */
 #define START_MS     90000
 #define STOP_MS	     60000
 #define ASK_MS	     30000
@@ -110,23 +111,26 @@ int drill_clock(struct drill *d, struct drill_vm *vm)
 
 int drill_load_start(struct drill *d)
 {
+	bool dead = !strcmp(d->opt.way, "surprise");
+	unsigned int load = d->opt.load, lease;
 	char flows[64] = "", tcp[24] = "";
-	unsigned int load = d->opt.load;
 	int ret;
+
+	lease = (dead ? LEASE_DEAD_S : LEASE_S) + d->opt.away_ms / 1000;
 
 	if (load & DRILL_TCP)
 		snprintf(tcp, sizeof(tcp), " --tcp %u", d->opt.connections);
 	snprintf(flows, sizeof(flows), "%s%s%s%s", tcp, load & DRILL_UDP ? " --udp" : "",
 		 load & DRILL_PING ? " --ping" : "", load & DRILL_IPERF3 ? " --iperf3" : "");
 	ret = drill_run(d, d->peer.name, START_MS, NULL, "%s stop server >/dev/null 2>&1; "
-			"exec %s serve --port %d --lease %d", LOAD, LOAD, LOAD_PORT, LEASE_S);
+			"exec %s serve --port %d --lease %u", LOAD, LOAD, LOAD_PORT, lease);
 	if (ret)
 		return ret;
 	d->loading = true;
 	return drill_run(d, d->target.name, START_MS, NULL,
 			 "%s stop client >/dev/null 2>&1; "
-			 "exec %s run %s%s --rate %u --size %u --port %d --lease %d", LOAD, LOAD,
-			 d->peer.address, flows, d->opt.rate, d->opt.size, LOAD_PORT, LEASE_S);
+			 "exec %s run %s%s --rate %u --size %u --port %d --lease %u", LOAD, LOAD,
+			 d->peer.address, flows, d->opt.rate, d->opt.size, LOAD_PORT, lease);
 }
 
 static const json_t *find_flow(const json_t *report, const char *name)

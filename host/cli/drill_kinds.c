@@ -9,9 +9,11 @@
 
 #define LOOK_MS	    50
 #define LET_GO_MS   30000 /* for a guest that may eject again */
-/* For a driver whose device died: Linux waits 30 s for an answer of its hardware channel
- * (HW_CHANNEL_WAIT_RESOURCE_TIMEOUT_MS), and asks it several times while it lets go. */
-#define DEAD_MS	    180000
+/*
+ * For a driver whose device died with packets under way: that of Linux 6.12 waits 120 s for them,
+ * 65 s for a reset, and 30 s for each answer of its hardware channel: six minutes were seen.
+ */
+#define DEAD_MS	    600000
 #define REACT_MS    20000 /* for a driver to act on a service event */
 #define HOTPLUG_MS  60000
 #define ADDRESS_MS  30000
