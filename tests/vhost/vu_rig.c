@@ -158,7 +158,10 @@ void rig_alive(struct rig *r, unsigned int a, unsigned int b)
 	frame_build(&r->f, &s);
 	assert_int_equal(vu_tx(vu_txq(&r->c[a], 0), r->f.data, r->f.len, NULL), 0);
 	rig_expect(r, b, &r->f, NULL);
+	/* The same flow: it comes in where it went out. */
 	s = rig_spec(b, a, 4, IPPROTO_UDP, 101);
+	s.sport = 2000;
+	s.dport = 1000;
 	frame_build(&r->f, &s);
 	assert_int_equal(vu_tx(vu_txq(&r->c[b], 0), r->f.data, r->f.len, NULL), 0);
 	rig_expect(r, a, &r->f, NULL);

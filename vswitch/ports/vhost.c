@@ -117,18 +117,20 @@ static uint32_t caps_of(const struct vhost *v)
 
 void vh_refresh(struct vhost *v)
 {
-	bool driven;
+	bool driven, changed;
 
 	atomic_store(&v->port.caps, caps_of(v));
 	for (unsigned int i = 0; i < v->n_rings; i++)
 		vh_ring_update(&v->ring[i]);
-	vh_steer_update(v);
+	changed = vh_steer_update(v);
 	driven = atomic_load(&v->steer.n);
+	atomic_store(&v->port.receiving, driven);
+	/* Who waits for a ring that is gone has to look for another. */
+	if (changed)
+		vsw_port_wake(&v->port);
 	if (driven == v->driven)
 		return;
 	v->driven = driven;
-	atomic_store(&v->port.receiving, driven);
-	vsw_port_wake(&v->port);
 	vh_event(v, driven ? VHOST_EV_DRIVEN : VHOST_EV_UNDRIVEN, NULL);
 }
 

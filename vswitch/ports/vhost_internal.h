@@ -267,7 +267,8 @@ struct vh_steer {
 	_Atomic uint64_t flow[VH_FLOWS];
 };
 
-void vh_steer_update(struct vhost *v);
+/* After rings have started or halted. True: the set of those that run is another. */
+bool vh_steer_update(struct vhost *v);
 /* The guest has sent these on pair @pair; the switch has parsed them. */
 void vh_steer_learn(struct vhost *v, struct pkt *const *pkts, unsigned int n, unsigned int pair);
 /* The pair to deliver to. There is at least one running. */
@@ -302,7 +303,7 @@ struct vh_conn {
 struct vhost {
 	struct worker *worker;
 	struct vhost_conf conf;
-	char name[40];
+	char name[VSW_NAME_SIZE];
 	struct vsw_port port;
 	unsigned int n_rings;
 	struct vring *ring;

@@ -77,7 +77,7 @@ static uint32_t flow_hash(const struct pkt *pkt)
 	return (uint32_t)mix(h);
 }
 
-void vh_steer_update(struct vhost *v)
+bool vh_steer_update(struct vhost *v)
 {
 	uint64_t running = 0;
 	uint32_t n = 0;
@@ -88,8 +88,8 @@ void vh_steer_update(struct vhost *v)
 		running |= VH_BIT(i / 2);
 		atomic_store(&v->steer.map[n++], (uint8_t)(i / 2));
 	}
-	atomic_store(&v->steer.running, running);
 	atomic_store(&v->steer.n, n);
+	return atomic_exchange(&v->steer.running, running) != running;
 }
 
 void vh_steer_learn(struct vhost *v, struct pkt *const *pkts, unsigned int n, unsigned int pair)
