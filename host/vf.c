@@ -167,7 +167,7 @@ void vf_on_disconnected(struct vf *vf)
 		if (!was)
 			break;
 		/* A device_add that fails connects and disconnects first and says so itself. */
-		if (vf->state == VF_RESTORING && !vf->plugged) {
+		if (vf->op.kind == VF_OP_RESTORE && !vf->plugged) {
 			if (was_driven)
 				vf_restore_undriven(vf);
 			break;
@@ -215,7 +215,6 @@ void vf_on_driven(struct vf *vf)
 		vf_choose(vf);
 		break;
 	case VF_RESTORING:
-		evtimer_del(vf->deadline);
 		vf_step(vf, "driven", NULL);
 		vf_restore_check(vf);
 		break;
@@ -319,18 +318,20 @@ void vf_on_plugged(struct vf *vf)
 	bool news = !vf->plugged;
 
 	vf->plugged = true;
-	if (vf->op.kind == VF_OP_RESTORE)
+	if (vf->op.kind == VF_OP_RESTORE) {
 		vf_step(vf, "plugged", NULL);
-	else if (news && !vf->pending && !vf->failover &&
-		 (vf->state == VF_ABSENT || vf->state == VF_REVOKED))
+		vf_restore_check(vf);
+	} else if (news && !vf->pending && !vf->failover &&
+		   (vf->state == VF_ABSENT || vf->state == VF_REVOKED)) {
 		vf_set_shown(vf, "device_add returned late");
+	}
 }
 
 void vf_on_plug_failed(struct vf *vf, const char *why)
 {
 	enum vf_state from = vf->op.from;
 
-	if (vf->state != VF_RESTORING) {
+	if (vf->op.kind != VF_OP_RESTORE || vf->plugged) {
 		log_warn("%s: plugging failed, unexpected now: %s", vf->id, why);
 		return;
 	}

@@ -284,21 +284,27 @@ void vf_arrived(struct vf *vf)
 		vf_arm(vf->link, vf->op.restore.link_delay_ms);
 }
 
-/* Done when the guest takes packets, nothing is held and the link is up. May end the operation. */
+/*
+ * Done when the guest takes packets, nothing is held, the link is up, and device_add has returned
+ * (before that the device could not be taken away again). May end the operation.
+ */
 void vf_restore_check(struct vf *vf)
 {
 	struct vf_op *op = &vf->op;
 
-	if (!vf->driven || op->holding)
+	if (!vf->driven)
+		return;
+	if (vf->plugged)
+		evtimer_del(vf->deadline);
+	if (op->holding)
 		return;
 	if (op->restore.hold_ms && !op->hold_over) {
 		op->holding = true;
 		vf_arm(vf->hold, op->restore.hold_ms);
 		return;
 	}
-	vf->plugged = true;
 	vf_set_state(vf, VF_DRIVEN, NULL);
-	if (!vf->link_down)
+	if (!vf->link_down && vf->plugged)
 		vf_op_end(vf, 0, "");
 }
 
@@ -324,6 +330,12 @@ static void restore_deadline(struct vf *vf)
 	static const char unplugged[] = "QEMU did not answer in time";
 	bool there = vf->plugged || vf->connected;
 
+	if (vf->driven) {
+		/* QEMU owes an answer, but the guest has what it was to get. */
+		vf->plugged = true;
+		vf_restore_check(vf);
+		return;
+	}
 	/* Should device_add succeed later all the same, vf_on_plugged() makes it OFFERED. */
 	vf_set_state(vf, there ? VF_OFFERED : vf->op.from, there ? undriven : unplugged);
 	if (there) {
@@ -354,8 +366,7 @@ void vf_timer_link(evutil_socket_t fd, short what, void *arg)
 	(void)what;
 	link_set(vf, true);
 	vf_step(vf, "link-up", NULL);
-	if (vf->state == VF_DRIVEN)
-		vf_op_end(vf, 0, "");
+	vf_restore_check(vf);
 }
 
 void vf_timer_hold(evutil_socket_t fd, short what, void *arg)

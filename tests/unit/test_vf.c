@@ -245,6 +245,12 @@ static void go_restoring(struct rig *r)
 	assert_int_equal(rig_restore(r, NULL), 0);
 }
 
+static void go_unanswered(struct rig *r)
+{
+	go_restoring(r);
+	vf_on_driven(r->vf);
+}
+
 static void go_arrived(struct rig *r)
 {
 	go_restoring(r);
@@ -315,6 +321,10 @@ static const struct situation situations[] = {
 	 {"Vv.", "AsI", "Vv.", "Ss.", "Ss.", "Vv.",
 	  "Vv.", "RsI", "Vv.", "AnC", "Vv.", "Vv.", "Vv.",
 	  "Vv.B", "Vv.B", "Vv.B", "Vv.B", "--C"}},
+	{"driven, device_add not answered", go_unanswered,
+	 {"Vv.", "Ss.", "Vv.", "Ss.", "Ss.", "Vv0",
+	  "RsI", "RsI", "Vv.", "AnC", "Vv.", "Vv.", "Vv.",
+	  "Vv.B", "Vv.B", "Vv.B", "Vv.B", "--C"}},
 	{"draining, traffic leaves", go_draining,
 	 {"Dv.", "Ds.", "Dv.", "Dp.", "Ds.", "Dv.",
 	  "Dv.", "Rs0", "Dv.", "AnC", "Dv.", "Dv.", "Dv.",
@@ -352,16 +362,16 @@ static const struct situation situations[] = {
 	  "Rs.", "Rs.", "Rs.", "An.", "Rs.", "Os.", "Rn.",
 	  "Rs.B", "Rs.B", "Rs.B", "Rs.B", "--."}},
 	{"restoring, plugging", go_restoring,
-	 {"Ss.", "Ss.", "Vv0", "Ss.", "Ss.", "Ss.",
+	 {"Ss.", "Ss.", "Vv.", "Ss.", "Ss.", "Ss.",
 	  "RsI", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 	{"restoring, arrived", go_arrived,
 	 {"Ss.", "AsI", "Vv0", "Ss.", "Ss.", "Ss.",
-	  "RsI", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
+	  "Ss.", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 	{"restoring, held", go_held,
 	 {"Ss.", "AsI", "Ss.", "Ss.", "Ss.", "Ss.",
-	  "RsI", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
+	  "Ss.", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 };
 /* clang-format on */

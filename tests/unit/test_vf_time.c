@@ -378,6 +378,24 @@ static void a_qemu_that_does_not_answer_leaves_it_revoked(void **state)
 	rig_fini(&r);
 }
 
+static void a_qemu_that_owes_an_answer_does_not_keep_a_driven_vf_waiting(void **state)
+{
+	const struct vf_restore_opts opts = {.deadline_ms = 30, .hold_ms = 60};
+	struct rig r;
+
+	(void)state;
+	start_revoked(&r);
+	assert_int_equal(rig_restore(&r, &opts), 0);
+	vf_on_driven(r.vf);
+	assert_true(rig_run(&r, has_ended));
+	assert_int_equal(r.rc, 0);
+	assert_int_equal(vf_state(r.vf), VF_DRIVEN);
+	assert_true(when(&r, "held") >= 60 - EARLY);
+	vf_on_plugged(r.vf);
+	assert_int_equal(vf_state(r.vf), VF_DRIVEN);
+	rig_fini(&r);
+}
+
 static void hold_keeps_both_paths_visible(void **state)
 {
 	struct rig r;
@@ -451,9 +469,11 @@ static void the_link_may_come_before_the_driver(void **state)
 	assert_true(rig_run(&r, is_linked));
 	assert_int_equal(vf_state(r.vf), VF_RESTORING);
 	vf_on_driven(r.vf);
-	assert_int_equal(r.rc, 0);
+	assert_int_equal(vf_state(r.vf), VF_DRIVEN);
+	assert_false(has_ended(&r)); /* until device_add has returned it cannot be unplugged */
+	vf_on_plugged(r.vf);
 	assert_true(has_ended(&r));
-	vf_on_plugged(r.vf); /* QMP was slow */
+	assert_int_equal(r.rc, 0);
 	assert_int_equal(vf_state(r.vf), VF_DRIVEN);
 	rig_fini(&r);
 }
@@ -537,6 +557,7 @@ int main(void)
 		cmocka_unit_test(a_connection_lost_while_draining_is_a_removal_to_wait_for),
 		cmocka_unit_test(a_guest_that_does_not_drive_it_is_reported_and_keeps_it),
 		cmocka_unit_test(a_qemu_that_does_not_answer_leaves_it_revoked),
+		cmocka_unit_test(a_qemu_that_owes_an_answer_does_not_keep_a_driven_vf_waiting),
 		cmocka_unit_test(hold_keeps_both_paths_visible),
 		cmocka_unit_test(hold_begins_anew_when_the_guest_takes_receive_back),
 		cmocka_unit_test(the_link_may_come_later_than_the_vf),
