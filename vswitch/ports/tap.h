@@ -17,8 +17,9 @@
 struct tap;
 
 /*
- * @fd: a TAP opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; taken. @mac: the address behind it,
- * or NULL: learned. Receiving from the start. NULL with errno: EBADFD no TAP, EINVAL wrong flags.
+ * @fd: a TAP opened with IFF_TAP | IFF_NO_PI | IFF_VNET_HDR; taken, on failure too. @mac: the
+ * address behind it, or NULL: learned. Receiving from the start. NULL with errno: EBADFD no TAP,
+ * EINVAL wrong flags.
  */
 struct tap *tap_new(struct worker *w, const char *name, int fd, const uint8_t mac[6]);
 /* The port must be detached before. NULL is fine. */
