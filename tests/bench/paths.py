@@ -546,6 +546,9 @@ def start(room, tools, args, ring, switches):
     """All switches and their generators, stopped until it is their turn."""
     pairs = []
     for name in switches:
+        if ring == "packed" and name in ("hvlab", OTHER):
+            say(f"{name} has no packed rings: without it")
+            continue
         if name in ("hvlab", OTHER):
             program = args.program if name == "hvlab" else args.other
             switch = Ours(room, name, program, ring)
@@ -554,6 +557,8 @@ def start(room, tools, args, ring, switches):
         else:
             switch = Ovs(room, tools, ring)
         pairs.append(Pair(room, tools, name, switch, ring))
+    if not pairs:
+        raise BenchError("nothing is left to measure")
     return pairs
 
 
@@ -562,6 +567,7 @@ def main():
     args = parse_arguments()
     sizes, rings = args.size or SIZES, args.ring or DEFAULT_RINGS
     switches = [*(args.switch or SWITCHES), *([OTHER] if args.other else [])]
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     for sig in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
     if len(os.sched_getaffinity(0)) < 2:
