@@ -111,10 +111,11 @@ static json_t *net_json(const struct run *run, unsigned int i)
 	for (unsigned int v = 0; v < run->lab->n_vms; v++)
 		for (unsigned int k = 0; k < run->lab->vms[v].n_nics; k++)
 			ports += run->lab->vms[v].nics[k].net == i;
-	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:I}", "name", net->name, "subnet",
+	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:I, s:o}", "name", net->name, "subnet",
 			 str_or_null(net->cidr4), "subnet6", str_or_null(net->cidr6), "mtu",
 			 (int)net->mtu, "ports", (int)ports, "macs",
-			 (json_int_t)vsw_net_fdb(run->nets[i], NULL, 0));
+			 (json_int_t)vsw_net_fdb(run->nets[i], NULL, 0), "services",
+			 netsvc_json(run->services[i]));
 }
 
 static json_t *lab_json(const struct run *run)

@@ -188,10 +188,13 @@ static void free_parts(struct run *run)
 		if (rv->lab)
 			runtime_vm_remove(&run->d->rt, rv->lab->name);
 	}
+	for (unsigned int i = 0; run->services && i < run->lab->n_nets; i++)
+		netsvc_stop(run->services[i]);
 	for (unsigned int i = 0; run->nets && i < run->lab->n_nets; i++)
 		if (run->nets[i] && vsw_net_del(run->nets[i]))
 			log_err("network %s is still in use", run->lab->nets[i].name);
 	free(run->nets);
+	free(run->services);
 	free(run->vms);
 }
 

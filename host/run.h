@@ -19,6 +19,7 @@
 #include "host/control.h"
 #include "host/daemon.h"
 #include "host/lab.h"
+#include "host/netsvc.h"
 #include "host/plug.h"
 #include "host/vm_qemu.h"
 #include "host/vnic.h"
@@ -88,6 +89,7 @@ struct run {
 	enum vfuser_msix_mode msix;
 	uint64_t start_ns;
 	struct vsw_net **nets;
+	struct netsvc **services; /* by network; NULL: none */
 	struct run_vm *vms;
 	struct run_wait *waits;
 	struct event *step, *kill_timer, *poll;

@@ -232,6 +232,28 @@ void run_nic_unmake(struct run_nic *rn)
 	op_end(rn, -ECANCELED, "the lab is going down");
 }
 
+static struct netsvc *service_of(const struct run_nic *rn)
+{
+	return rn->rv->run->services[rn->lab->net];
+}
+
+/* Its address by DHCP and its name in DNS, before the guest sees it. */
+static void service_add(struct run_nic *rn)
+{
+	struct netsvc_host host = {.ip4 = rn->lab->ip4,
+				   .ip6 = rn->lab->ip6,
+				   .vm = rn->rv->lab->name,
+				   .nic = rn->lab->name};
+	int rc = 0;
+
+	memcpy(host.mac, rn->lab->mac, sizeof(host.mac));
+	if (service_of(rn))
+		rc = netsvc_host_add(service_of(rn), &host);
+	if (rc)
+		log_warn("%s: not known to the network's services: %s", vnic_id(rn->vnic),
+			 strerror(-rc));
+}
+
 /* The slot is free again. */
 static void slot_free(struct run_nic *rn, const char *reason)
 {
@@ -246,6 +268,8 @@ static void slot_free(struct run_nic *rn, const char *reason)
 	run_nic_tell(rn, "NIC_REMOVED",
 		     reason && *reason ? json_pack("{s:s}", "reason", reason) : NULL);
 	log_info("%s: removed", vnic_id(v));
+	if (service_of(rn))
+		netsvc_host_del(service_of(rn), rn->lab->mac);
 	lab_nic_del(rn->rv->lab, rn->lab->name);
 	rn->vnic = NULL;
 	rn->capturing = rn->adding = rn->removing = false;
@@ -564,6 +588,7 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 	run_nic_tell(rn, "NIC_ADDED",
 		     json_pack("{s:s, s:s, s:s}", "name", rn->lab->name, "mac", rn->lab->mac_text,
 			       "network", run->lab->nets[wish.net].name));
+	service_add(rn);
 	/* Hidden until the VF's life shows it, or the VM starts with it. */
 	vnic_show_vf(rn->vnic, false);
 	*out = rn;

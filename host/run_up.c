@@ -122,6 +122,38 @@ static int make_nets(struct run *run)
 	return 0;
 }
 
+static void on_service(void *arg, const char *name, json_t *data)
+{
+	struct run *run = arg;
+
+	control_event(run->d->control, name, data);
+}
+
+/* Guests work without them: what goes wrong here is told, and is no reason to stop. */
+static void start_services(struct run *run)
+{
+	for (unsigned int i = 0; i < run->lab->n_nets; i++) {
+		char dir[RUNTIME_PATH_MAX], sub[LAB_NAME_MAX + 8];
+		struct netsvc_conf nc = {.dir = dir,
+					 .lab = run->lab,
+					 .net = i,
+					 .base = run->d->base,
+					 .port_net = run->nets[i],
+					 .worker = daemon_pick_worker(run->d),
+					 .event = on_service,
+					 .arg = run};
+
+		if (!run->lab->nets[i].dhcp)
+			continue;
+		snprintf(sub, sizeof(sub), "net/%s", run->lab->nets[i].name);
+		runtime_path(&run->d->rt, sub, dir);
+		run->services[i] = netsvc_start(&nc);
+		if (!run->services[i])
+			log_err("network %s: no services: %s", run->lab->nets[i].name,
+				strerror(errno));
+	}
+}
+
 static int make_vm(struct run *run, struct run_vm *rv)
 {
 	const char *name = rv->lab->name, *base, *what = "memory";
@@ -265,14 +297,16 @@ static struct run *run_new(struct daemon *d, struct lab *lab, const json_t *args
 	run->parts = json_deep_copy(json_object_get(args, "parts"));
 	run->file = strdup(args_str(args, "path", args_str(args, "file", "")));
 	run->nets = calloc(lab->n_nets, sizeof(struct vsw_net *));
+	run->services = calloc(lab->n_nets, sizeof(struct netsvc *));
 	run->vms = calloc(lab->n_vms, sizeof(*run->vms));
 	run->up_timer = evtimer_new(d->base, on_up_timeout, run);
-	if (!run->parts || !run->file || !run->nets || !run->vms || !run->up_timer ||
-	    run_timers_new(run)) {
+	if (!run->parts || !run->file || !run->nets || !run->services || !run->vms ||
+	    !run->up_timer || run_timers_new(run)) {
 		run_timers_free(run);
 		json_decref(run->parts);
 		free(run->file);
 		free(run->nets);
+		free(run->services);
 		free(run->vms);
 		free(run);
 		return NULL;
@@ -328,6 +362,8 @@ void run_up(struct daemon *d, struct control_req *req, const json_t *args)
 	ok = make_nets(run) == 0;
 	for (unsigned int i = 0; ok && i < lab->n_vms; i++)
 		ok = make_vm(run, &run->vms[i]) == 0;
-	if (ok)
-		start_vms(run);
+	if (!ok)
+		return;
+	start_services(run);
+	start_vms(run);
 }

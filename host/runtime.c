@@ -213,6 +213,9 @@ static void clean(struct runtime *rt)
 	runtime_path(rt, "vm", path);
 	if (access(path, F_OK) == 0)
 		remove_tree(path);
+	runtime_path(rt, "net", path);
+	if (access(path, F_OK) == 0)
+		remove_tree(path);
 	runtime_path(rt, "control.sock", path);
 	unlink(path);
 }

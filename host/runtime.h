@@ -8,6 +8,7 @@
  *	qemu.pids	QEMUs now running: pid, start time, VM; for the cleaning after a crash
  *	vm/NAME/	console.log, console.sock, qemu.log, NIC.vfio (NIC.vfio.off while QEMU
  *			shall not have the VF), NIC.vhost
+ *	net/NAME/	of the network's services
  *
  * Control thread.
  */

@@ -20,7 +20,7 @@
 #include "hvlabd_rig.h"
 #include "tests/lib/wait.h"
 
-static const char pair[] = "networks: [{name: blue}]\n"
+static const char pair[] = "networks: [{name: blue, dhcp: off}]\n"
 			   "vms:\n"
 			   "  - {name: a, nics: [{network: blue}]}\n"
 			   "  - {name: b, nics: [{network: blue}]}\n";
