@@ -95,11 +95,11 @@ const char drill_help[] =
 	"  --rate N, --size B    records a second (100) and their bytes (512), of each flow\n"
 	"  --connections N       TCP connections beside the paced one: 4\n"
 	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: 1000\n"
-	"                        (refused 10000, reset 30000, surprise 600000)\n"
+	"                        (reset 30000, refused and surprise 600000)\n"
 	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
-	"  --max-warnings N      lines in which a kernel complains: 0 (surprise: none)\n"
+	"  --max-warnings N      lines in which a kernel complains: 0 (refused, surprise: none)\n"
 	"  --max-time MS         for one operation: 15000\n"
 	"  --junit FILE          one test case per cycle\n"
 	"  --html FILE           one page with a picture of each cycle\n"
@@ -253,20 +253,19 @@ static void default_limits(struct drill *d)
 	struct drill_limits *l = &d->opt.limits;
 	bool graceful = !strcmp(d->opt.way, "graceful") || !strcmp(d->opt.way, "slow");
 	bool reset = !strcmp(d->kind->name, "reset"), flap = !strcmp(d->kind->name, "flap");
-	bool careful = graceful && !reset && !flap, surprise = !strcmp(d->opt.way, "surprise");
+	bool careful = graceful && !reset && !flap;
+	/* Either leaves the guest with a dead device under its driver. */
+	bool dead = !strcmp(d->opt.way, "surprise") || !strcmp(d->opt.way, "refused");
 
 	if (l->gap_ms == UNSET)
-		l->gap_ms = reset			       ? 30000 :
-			    !strcmp(d->opt.way, "refused")     ? 10000 :
-			    surprise			       ? 600000 :
-								  1000;
+		l->gap_ms = reset ? 30000 : dead ? 600000 : 1000;
 	if (l->lost == UNSET)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)
 		l->dropped = careful ? 0 : -1;
 	/* The task that waits for the dead device for minutes is reported as hung. */
 	if (l->complaints == UNSET)
-		l->complaints = surprise ? -1 : 0;
+		l->complaints = dead ? -1 : 0;
 	if (l->op_ms == UNSET)
 		l->op_ms = 15000 + d->opt.delay_link_ms + d->opt.hold_both_ms;
 	/* A device that goes without a word makes its driver complain, and rightly so. */

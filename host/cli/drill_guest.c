@@ -111,7 +111,7 @@ int drill_clock(struct drill *d, struct drill_vm *vm)
 
 int drill_load_start(struct drill *d)
 {
-	bool dead = !strcmp(d->opt.way, "surprise");
+	bool dead = !strcmp(d->opt.way, "surprise") || !strcmp(d->opt.way, "refused");
 	unsigned int load = d->opt.load, lease;
 	char flows[64] = "", tcp[24] = "";
 	int ret;

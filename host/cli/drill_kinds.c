@@ -8,7 +8,6 @@
 #include "host/cli/drill.h"
 
 #define LOOK_MS	    50
-#define LET_GO_MS   30000 /* for a guest that may eject again */
 /*
  * For a driver whose device died with packets under way: that of Linux 6.12 waits 120 s for them,
  * 65 s for a reset, and 30 s for each answer of its hardware channel: six minutes were seen.
@@ -98,7 +97,7 @@ static int revoke_refused(struct drill *d)
 		ret = drill_pause(d, d->opt.away_ms);
 	if (!ret)
 		ret = drill_ejections(d, true);
-	return ret ? ret : until(d, not_pending, LET_GO_MS, "the guest gives the VF back");
+	return ret ? ret : until(d, not_pending, DEAD_MS, "the guest gives the VF back");
 }
 
 static int cycle_revoke(struct drill *d)
