@@ -72,6 +72,7 @@ static void mended(struct rig *r, struct vu_ring *q)
 		vu_rx_fill(q, 256);
 	assert_int_equal(vu_ring_start(q, 0), 0);
 	assert_int_equal(vu_ring_enable(q, true), 0);
+	assert_int_equal(vu_sync(c), 0);
 	rig_alive(r, 0, 1);
 }
 

@@ -768,6 +768,7 @@ static void a_reset_device_can_be_set_up_again(void **state)
 			assert_int_equal(vu_ring_start(q, q->last_used), 0);
 			assert_int_equal(vu_ring_enable(q, true), 0);
 		}
+		assert_int_equal(vu_sync(c), 0);
 		rig_alive(r, 0, 1);
 	}
 	rig_stop(r);

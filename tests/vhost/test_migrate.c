@@ -219,6 +219,7 @@ static void move(struct rig *r, unsigned int i)
 		assert_int_equal(vu_ring_start(&c->ring[k], base[k]), 0);
 		assert_int_equal(vu_ring_enable(&c->ring[k], true), 0);
 	}
+	assert_int_equal(vu_sync(c), 0);
 }
 
 /* ... or loses it, and knows of nothing but its memory. */
@@ -234,6 +235,7 @@ static void lose(struct rig *r, unsigned int i)
 		assert_int_equal(vu_ring_start(&c->ring[k], c->ring[k].used->idx), 0);
 		assert_int_equal(vu_ring_enable(&c->ring[k], true), 0);
 	}
+	assert_int_equal(vu_sync(c), 0);
 }
 
 /* The sender's ring moves while frames with numbers pass; they arrive all, once, in order. */
@@ -600,6 +602,7 @@ static void a_ring_whose_memory_is_taken_away_halts(void **state)
 	assert_int_equal(vu_set_mem(c), 0);
 	for (unsigned int k = 0; k < 2; k++)
 		assert_int_equal(vu_ring_start(&c->ring[k], c->ring[k].used->idx), 0);
+	assert_int_equal(vu_sync(c), 0);
 	rig_alive(r, 0, 1);
 	rig_stop(r);
 }

@@ -122,6 +122,11 @@ int vu_get_u64(struct vu *c, uint32_t request, uint64_t *value)
 	return rc ? rc : room == sizeof(*value) ? 0 : -EPROTO;
 }
 
+int vu_sync(struct vu *c)
+{
+	return vu_get_u64(c, VHOST_USER_GET_FEATURES, &c->offered);
+}
+
 bool vu_closed(struct vu *c)
 {
 	uint8_t buf[256];
@@ -392,8 +397,7 @@ int vu_up(struct vu *c, int sock, const struct vu_conf *conf)
 		if (!rc && c->features & VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES))
 			rc = vu_ring_enable(&c->ring[i], true);
 	}
-	/* An answer: everything before it has been done. */
-	return rc ? rc : vu_get_u64(c, VHOST_USER_GET_FEATURES, &c->offered);
+	return rc ? rc : vu_sync(c);
 }
 
 int vu_log_start(struct vu *c)
@@ -454,7 +458,7 @@ void vu_kick(struct vu_ring *q, bool force)
 	if (q->kick < 0 || (old == now && !force))
 		return;
 	/* Pairs with the barrier in vh_ring_notify_on(). */
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 	if (has(q, VIRTIO_RING_F_EVENT_IDX)) {
 		event = __atomic_load_n((uint16_t *)&q->used->ring[q->num], __ATOMIC_RELAXED);
 		want = (uint16_t)(now - event - 1) < (uint16_t)(now - old);
@@ -478,7 +482,7 @@ void vu_irq(struct vu_ring *q, bool on)
 	else
 		__atomic_store_n(&q->avail->flags, on ? 0 : VRING_AVAIL_F_NO_INTERRUPT,
 				 __ATOMIC_RELAXED);
-	__atomic_thread_fence(__ATOMIC_SEQ_CST);
+	__sync_synchronize();
 }
 
 static void set_desc(struct vring_desc *d, uint64_t addr, uint32_t len, uint16_t flags,

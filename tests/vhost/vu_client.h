@@ -117,6 +117,8 @@ int vu_ack(struct vu *c, uint32_t request, const void *body, uint32_t size, cons
 int vu_ack_u64(struct vu *c, uint32_t request, uint64_t value);
 int vu_ack_state(struct vu *c, uint32_t request, uint32_t index, uint32_t num);
 int vu_get_u64(struct vu *c, uint32_t request, uint64_t *value);
+/* An answer: everything sent before has been done. */
+int vu_sync(struct vu *c);
 /* True when the back end closes the connection within the time limit. */
 bool vu_closed(struct vu *c);
 

@@ -414,7 +414,7 @@ void vh_ring_call(struct vring *q)
 		return;
 	}
 	/* The index is visible before we look whether the guest wants to hear of it. */
-	atomic_thread_fence(memory_order_seq_cst);
+	__sync_synchronize();
 	q->signalled = q->used_idx;
 	if (q->event_idx) {
 		want = le16toh(__atomic_load_n(&q->avail->ring[q->num], __ATOMIC_RELAXED));
@@ -456,7 +456,7 @@ void vh_ring_notify_on(struct vring *q, uint16_t seen)
 		set_event(q, seen);
 	else
 		set_flags(q, 0);
-	atomic_thread_fence(memory_order_seq_cst);
+	__sync_synchronize();
 }
 
 void vh_ring_notify_off(struct vring *q)
