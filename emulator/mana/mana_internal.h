@@ -558,6 +558,8 @@ void device_released(struct mana *m, const char *why);
 
 /* moderate.c. Under eq->lock, any thread: the vector to raise now, or -1: it comes later. */
 int moderate_irq(struct mana_eq *eq);
+/* Adaptive: nanoseconds between interrupts at that many completions a second. */
+uint64_t moderate_gap(uint64_t rate);
 void moderate_init(struct mana *m);
 void moderate_fini(struct mana *m);
 

@@ -35,18 +35,24 @@ static const uint64_t up_to[] = {
 	[MANA_MODERATION_MEDIUM] = 400000,
 };
 
+uint64_t moderate_gap(uint64_t rate)
+{
+	unsigned int mode = MANA_MODERATION_OFF;
+
+	while (mode < ARRAY_SIZE(up_to) && rate > up_to[mode])
+		mode++;
+	return fixed_gap[mode];
+}
+
 static uint64_t adaptive_gap(struct mana_eq *eq, uint64_t now)
 {
 	uint64_t span = now - eq->rate_since, rate;
-	unsigned int mode = MANA_MODERATION_OFF;
 
 	if (span < WINDOW_NS)
 		return eq->gap;
 	/* Within a second a queue tells far fewer than 2^32. */
 	rate = span < NSEC_PER_SEC ? eq->work * NSEC_PER_SEC / span : 0;
-	while (mode < ARRAY_SIZE(up_to) && rate > up_to[mode])
-		mode++;
-	eq->gap = fixed_gap[mode];
+	eq->gap = moderate_gap(rate);
 	eq->work = 0;
 	eq->rate_since = now;
 	return eq->gap;

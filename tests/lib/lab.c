@@ -19,9 +19,15 @@ unsigned int lab_host(unsigned int dev, unsigned int vport)
 
 static void on_event(void *arg, const struct mana_event *ev)
 {
-	struct lab *lab = arg;
+	struct lab_story *s = arg;
+	unsigned int n = atomic_load(&s->n);
 
-	lab->events[ev->type]++;
+	if (n < LAB_MAX_STORY) {
+		s->ev[n].type = ev->type;
+		snprintf(s->ev[n].text, sizeof(s->ev[n].text), "%s", ev->text ? ev->text : "");
+	}
+	atomic_store(&s->n, n + 1);
+	s->lab->events[ev->type]++;
 }
 
 static int add_device(struct lab *lab, unsigned int i)
@@ -36,7 +42,8 @@ static int add_device(struct lab *lab, unsigned int i)
 	if (mc.msix_mode == VFUSER_MSIX_AUTO)
 		mc.msix_mode = VFUSER_MSIX_NATIVE;
 	mc.event = on_event;
-	mc.event_arg = lab;
+	lab->story[i].lab = lab;
+	mc.event_arg = &lab->story[i];
 	for (unsigned int v = 0; v < mc.n_vports; v++)
 		frame_mac(mc.vports[v].mac, lab_host(i, v));
 	lab->mana[i] = mana_new(lab->worker[i % lab->conf.n_workers], &mc);

@@ -13,6 +13,7 @@
 #include "vswitch/vswitch.h"
 
 #define LAB_MAX_DEVS	8
+#define LAB_MAX_STORY	64
 #define LAB_MAX_WORKERS 4
 
 /**
@@ -30,6 +31,16 @@ struct lab_conf {
 	struct mana_conf conf;
 };
 
+/* What a device said, in order. */
+struct lab_story {
+	struct lab *lab;
+	_Atomic unsigned int n; /* of them the first LAB_MAX_STORY are kept */
+	struct {
+		enum mana_event_type type;
+		char text[40];
+	} ev[LAB_MAX_STORY];
+};
+
 struct lab {
 	struct lab_conf conf;
 	struct worker *worker[LAB_MAX_WORKERS];
@@ -40,6 +51,7 @@ struct lab {
 	char path[LAB_MAX_DEVS][96];
 	/* Events of all devices, counted by type. */
 	_Atomic unsigned int events[MANA_EV_GUEST_ERROR + 1];
+	struct lab_story story[LAB_MAX_DEVS];
 };
 
 /* Starts everything. 0 or -errno; lab_stop() in either case. */
