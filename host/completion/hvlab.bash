@@ -37,11 +37,31 @@ _hvlab_second()		# commands of two words: the second, then what it is about
 	mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names $what)" -- "${COMP_WORDS[COMP_CWORD]}")
 }
 
+_hvlab_drill()		# the kind, then the target
+{
+	local kinds="revoke restore flap storm hotplug reset servicing" kind='' what=nic i
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $kinds " in
+		*" ${COMP_WORDS[i]} "*)
+			kind=${COMP_WORDS[i]}
+			break
+			;;
+		esac
+	done
+	if [ -z "$kind" ]; then
+		mapfile -t COMPREPLY < <(compgen -W "$kinds" -- "${COMP_WORDS[COMP_CWORD]}")
+		return
+	fi
+	[ "$kind" != hotplug ] || what=vm
+	mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names $what)" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats capture events nic vf link reset raw
-		version help"
+	local commands="up down check status exec console log stats capture events nic vf link drill
+		compare reset raw version help"
 
 	COMPREPLY=()
 	for ((i = 1; i < COMP_CWORD; i++)); do
@@ -74,7 +94,10 @@ _hvlab()
 	help)
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
 		;;
-	capture | stats)
+	drill)
+		_hvlab_drill
+		;;
+	capture | stats | compare)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic)" -- "$cur")
 		;;
 	link)

@@ -29,7 +29,8 @@ class HelpTest(CliTest):
     def test_the_commands_are_these(self):
         self.assertEqual(set(commands()), {
             "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
-            "events", "nic", "vf", "link", "reset", "raw", "version", "help"})
+            "events", "nic", "vf", "link", "drill", "compare", "reset", "raw", "version",
+            "help"})
 
     def test_every_command_has_help_with_an_example(self):
         for name in commands():
@@ -85,6 +86,10 @@ class HelpTest(CliTest):
         self.assertEqual(self.complete("nic", "add", ""), {"a", "b"})
         self.assertEqual(self.complete("vf", "revoke", "b"), {"b/eth0"})
         self.assertIn("--no-escalate", self.complete("vf", "revoke", "--no"))
+        self.assertEqual(self.complete("drill", "re"), {"revoke", "restore", "reset"})
+        self.assertEqual(self.complete("drill", "storm", "b"), {"b/eth0"})
+        self.assertEqual(self.complete("drill", "hotplug", ""), {"a", "b"})
+        self.assertIn("--max-gap", self.complete("drill", "storm", "--max"))
 
     def test_completion_knows_the_lab(self):
         self.assertEqual(self.complete("exec", ""), set())
