@@ -1,7 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* How a driver lets go of a VF and what the host learns; a VF as a path of a vNIC. */
+#include <sys/uio.h>
+
 #include "tests/driver/rig.h"
 #include "vswitch/nic.h"
+#include "vswitch/parse.h"
 
 /* What device @dev has said since @from: the types, then RELEASED's text. */
 static void expect_story(struct rig *r, unsigned int dev, unsigned int from, const char *text,
@@ -271,6 +274,28 @@ static void frames_for_a_driver_that_does_not_receive_are_parked(void **state)
 	drop_vnic(r, nic);
 }
 
+/* A delivery that began before receive went off: what it finds then is the sender's still. */
+static void a_delivery_ends_where_receive_was_turned_off(void **state)
+{
+	struct rig *r = *state;
+	struct vsw_port *vf = mana_port(r->lab.mana[1], 0);
+	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 100);
+	struct pkt pkt, *p = &pkt;
+	struct iovec iov;
+
+	frame_build(&r->f, &s);
+	iov = (struct iovec){r->f.data, r->f.len};
+	assert_int_equal(pkt_from_iov(&pkt, &iov, 1), 0);
+	assert_int_equal(pkt_parse(&pkt), VSW_DROP_NONE);
+	receive_is(r, false);
+	assert_int_equal(vf->ops->deliver(vf, &p, 1), 0);
+	/* Also when the driver has taken its queues down. */
+	assert_int_equal(drv_vport_down(&r->vp[1]), 0);
+	assert_int_equal(vf->ops->deliver(vf, &p, 1), 0);
+	for (unsigned int i = 0; i < VSW_N_DROPS; i++)
+		assert_int_equal(atomic_load(&vf->stats.drops[i]), 0);
+}
+
 /* A sender waits for buffers; receive is turned off: what waited is parked, at once. */
 static void receive_off_ends_the_wait_for_buffers(void **state)
 {
@@ -371,6 +396,7 @@ int main(void)
 		cmocka_unit_test(the_next_driver_is_offered_other_queues),
 		T(a_long_name_is_whole),
 		T(frames_for_a_driver_that_does_not_receive_are_parked),
+		T(a_delivery_ends_where_receive_was_turned_off),
 		cmocka_unit_test(receive_off_ends_the_wait_for_buffers),
 		cmocka_unit_test(nothing_is_lost_while_receive_goes_off_and_on),
 	};
