@@ -42,6 +42,11 @@ struct run_nic *need_vf(struct daemon *d, struct control_req *req, const json_t 
 
 	if (!rn || vnic_vf(rn->vnic))
 		return rn;
+	if (rn->removing) {
+		control_fail(req, CTL_INVALID_STATE, "hvlab nic list shows when it is gone",
+			     "%s is being removed", vnic_id(rn->vnic));
+		return NULL;
+	}
 	control_fail(req, CTL_INVALID_STATE, "its lab file or its nic-add says vf: off, for life",
 		     "%s has no VF", vnic_id(rn->vnic));
 	return NULL;
@@ -94,13 +99,13 @@ static void pending_cancelled(struct pending *p, const char *why, json_t *steps)
 		return;
 	}
 	rv = vm_of(p->d, p->id);
-	if (rv && rv->vm && vm_state_is_down(vm_state(rv->vm))) {
+	/* Its vNICs hear of the end of the process before its state says so. */
+	if (rv && rv->vm && (!vm_pid(rv->vm) || vm_state_is_down(vm_state(rv->vm)))) {
 		console = run_console_extra(rv);
 		json_object_update(extra, console);
 		json_decref(console);
 		control_fail_with(p->req, CTL_GUEST_DEAD, extra, "hvlab status says how it ended",
-				  "%s: %s: VM %s is %s", p->id, p->verb, rv->lab->name,
-				  vm_state_name(vm_state(rv->vm)));
+				  "%s: %s: VM %s went down", p->id, p->verb, rv->lab->name);
 		return;
 	}
 	control_fail_with(p->req, CTL_CANCELLED, extra, NULL, "%s: %s: %s", p->id, p->verb, why);

@@ -129,8 +129,8 @@ void vf_set_shown(struct vf *vf, const char *reason)
 /* QEMU has the device no more. */
 static void forget_device(struct vf *vf)
 {
-	vf->plugged = vf->connected = vf->driven = vf->held = vf->cut = vf->asked = false;
-	vf->failover = false;
+	vf->plugged = vf->connected = vf->driven = vf->held = false;
+	vf->lost = vf->cut = vf->asked = vf->failover = false;
 	if (vf->pending)
 		evtimer_del(vf->tick);
 	vf->pending = false;
@@ -140,7 +140,7 @@ static void forget_device(struct vf *vf)
 
 void vf_on_connected(struct vf *vf)
 {
-	bool lost = vf->state == VF_ABSENT && vf->plugged;
+	bool lost = vf->lost;
 
 	vf_arrived(vf);
 	if (vf->state == VF_ABSENT || (vf->state == VF_REVOKED && !vf->failover)) {
@@ -153,7 +153,6 @@ void vf_on_connected(struct vf *vf)
 
 void vf_on_disconnected(struct vf *vf)
 {
-	static const char why[] = "the device's connection ended";
 	bool was = vf->connected, was_driven = vf->driven;
 
 	vf->connected = vf->driven = false;
@@ -167,16 +166,16 @@ void vf_on_disconnected(struct vf *vf)
 		if (!was)
 			break;
 		/* A device_add that fails connects and disconnects first and says so itself. */
-		if (vf->op.kind == VF_OP_RESTORE && !vf->plugged) {
-			if (was_driven)
-				vf_restore_undriven(vf);
+		if (vf->op.kind == VF_OP_RESTORE && was_driven)
+			vf_restore_undriven(vf);
+		if (vf->op.kind == VF_OP_RESTORE && !vf->plugged)
 			break;
-		}
 		/* QEMU ended, the guest ejected it, or it broke: which, is known in a moment. */
-		vf_set_state(vf, VF_ABSENT, why);
-		if (vf->plugged)
+		vf->lost = vf->plugged;
+		if (vf->lost)
 			vf_arm(vf->tick, vf->retry_ms);
-		vf_op_end(vf, -EIO, why);
+		if (vf->op.kind != VF_OP_RESTORE)
+			vf_set_state(vf, VF_ABSENT, "the device's connection ended");
 		break;
 	case VF_DRAINING:
 		if (vf->failover) {

@@ -44,6 +44,7 @@ struct vf_op {
  * @connected:	its connection is there
  * @driven:	the guest's driver takes packets
  * @held:	the guest has driven it and not let it go since; its failover may cling to it
+ * @lost:	its connection ended and nobody wanted it
  * @cut:	we closed the connection: what the device says of the guest means nothing now
  * @asked:	removal has been asked for and has not happened
  * @failover:	QEMU's failover is taking the primary (DRAINING) or has it (REVOKED)
@@ -61,7 +62,7 @@ struct vf {
 	enum vf_state state;
 	enum vf_receive receive;
 	uint64_t since_ns;
-	bool plugged, connected, driven, held, cut, asked;
+	bool plugged, connected, driven, held, lost, cut, asked;
 	bool pending, failover, synthetic, settling, alarmed, link_down;
 	unsigned int pending_ms; /* to the next request while pending */
 

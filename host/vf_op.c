@@ -169,6 +169,17 @@ static void drain(struct vf *vf)
 	}
 }
 
+/* A device that broke while QEMU had it, and a restoration with it. May end the operation. */
+static void bury(struct vf *vf)
+{
+	static const char why[] = "the device's connection ended while QEMU had it";
+
+	vf->lost = false;
+	vf->cut = true;
+	pend(vf, why);
+	vf_op_end(vf, -EIO, why);
+}
+
 void vf_timer_tick(evutil_socket_t fd, short what, void *arg)
 {
 	struct vf *vf = arg;
@@ -181,8 +192,8 @@ void vf_timer_tick(evutil_socket_t fd, short what, void *arg)
 		ask_unplug(vf);
 	else if (vf->op.kind == VF_OP_REVOKE)
 		drain(vf);
-	else if (vf->state == VF_ABSENT && vf->plugged)
-		pend(vf, "its connection ended while QEMU had it");
+	else if (vf->lost)
+		bury(vf);
 }
 
 /* The guest sends nothing more over the VF: no need to wait for that. May end the operation. */
@@ -273,7 +284,7 @@ void vf_arrived(struct vf *vf)
 	if (vf->connected)
 		return;
 	vf->connected = true;
-	vf->cut = vf->asked = false;
+	vf->lost = vf->cut = vf->asked = false;
 	if (vf->op.kind != VF_OP_RESTORE) {
 		vf->plugged = true;
 		return;
@@ -330,6 +341,10 @@ static void restore_deadline(struct vf *vf)
 	static const char unplugged[] = "QEMU did not answer in time";
 	bool there = vf->plugged || vf->connected;
 
+	if (vf->lost) {
+		bury(vf);
+		return;
+	}
 	if (vf->driven) {
 		/* QEMU owes an answer, but the guest has what it was to get. */
 		vf->plugged = true;
@@ -397,7 +412,7 @@ int vf_restore(struct vf *vf, const struct vf_restore_opts *opts, vf_done_fn don
 		*o = *opts;
 	o->deadline_ms = o->deadline_ms ? o->deadline_ms : RESTORE_DEADLINE;
 	link_set(vf, !o->link_delay_ms);
-	vf->cut = vf->asked = vf->connected = vf->driven = vf->held = false;
+	vf->lost = vf->cut = vf->asked = vf->connected = vf->driven = vf->held = false;
 	rc = vf->ops->plug(vf->arg);
 	if (rc) {
 		op_undo(vf);

@@ -301,6 +301,46 @@ static void a_lost_connection_ends_in_a_removal(void **state)
 	rig_fini(&r);
 }
 
+/* Who waits hears why: QEMU went, or the device broke. */
+static void a_connection_lost_while_restoring_is_told_when_it_is_known(void **state)
+{
+	for (unsigned int with_qemu = 0; with_qemu < 2; with_qemu++) {
+		struct rig r;
+
+		start_revoked(&r);
+		assert_int_equal(rig_restore(&r, NULL), 0);
+		vf_on_connected(r.vf);
+		vf_on_plugged(r.vf);
+		vf_on_disconnected(r.vf);
+		assert_int_equal(vf_state(r.vf), VF_RESTORING);
+		if (with_qemu)
+			vf_on_vm_down(r.vf);
+		assert_true(rig_run(&r, has_ended));
+		assert_int_equal(r.rc, with_qemu ? -ECANCELED : -EIO);
+		assert_int_equal(vf_state(r.vf), with_qemu ? VF_ABSENT : VF_REVOKED);
+		assert_int_equal(vf_is_pending(r.vf), !with_qemu);
+		rig_check(&r);
+		rig_fini(&r);
+	}
+	(void)state;
+}
+
+static void a_connection_lost_before_the_deadline_is_no_vf_to_keep(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	start_revoked(&r);
+	assert_int_equal(rig_restore(&r, &(struct vf_restore_opts){.deadline_ms = 5}), 0);
+	vf_on_connected(r.vf);
+	vf_on_plugged(r.vf);
+	vf_on_disconnected(r.vf);
+	assert_true(rig_run(&r, has_ended));
+	assert_int_equal(r.rc, -EIO);
+	assert_true(vf_is_pending(r.vf));
+	rig_fini(&r);
+}
+
 static void a_connection_that_ends_with_qemu_is_no_loss(void **state)
 {
 	struct rig r;
@@ -553,6 +593,8 @@ int main(void)
 		cmocka_unit_test(a_surprise_that_the_guest_ignores_ends_pending_either_way),
 		cmocka_unit_test(a_surprise_is_not_undone_by_a_refusal),
 		cmocka_unit_test(a_lost_connection_ends_in_a_removal),
+		cmocka_unit_test(a_connection_lost_while_restoring_is_told_when_it_is_known),
+		cmocka_unit_test(a_connection_lost_before_the_deadline_is_no_vf_to_keep),
 		cmocka_unit_test(a_connection_that_ends_with_qemu_is_no_loss),
 		cmocka_unit_test(a_connection_lost_while_draining_is_a_removal_to_wait_for),
 		cmocka_unit_test(a_guest_that_does_not_drive_it_is_reported_and_keeps_it),
