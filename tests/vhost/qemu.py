@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""Two guests with stock kernels on two vhost ports: ping, TCP and UDP both ways, stop and start.
+"""Two guests with stock kernels on two vhost ports: traffic, a driver's life, a live migration.
 
     qemu.py --lab build/tests/vhost/vhost_lab [--kernel 6.12] [--queues 2] [--seconds 3]
 
@@ -40,7 +40,8 @@ class Lab:
     """vhost_lab and its figures."""
 
     def __init__(self, program, folder, ports, queues):
-        self.process = subprocess.Popen([program, folder, str(ports), str(queues)],
+        self.process = subprocess.Popen([program, folder, str(ports), str(queues), "0", "1500",
+                                         "learn"],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.ports = ports
         if self.process.stdout.readline() != "ready\n":
@@ -60,8 +61,9 @@ class Lab:
 class Guest(smoke.Guest):
     """A guest with one NIC on a vhost port."""
 
-    def __init__(self, image, qemu, folder, lab_folder, number, queues, extra=()):
+    def __init__(self, image, qemu, folder, lab_folder, number, queues, port=None, extra=()):
         os.mkdir(folder)
+        port = number if port is None else port
         self.folder = folder
         self.console = os.path.join(folder, "console")
         mac = f"02:15:5d:00:00:{number + 1:02x}"
@@ -80,7 +82,7 @@ class Guest(smoke.Guest):
                 "-device", "virtio-serial-pci",
                 "-chardev", f"socket,id=ga0,path={folder}/ga,server=on,wait=off",
                 "-device", f"virtserialport,chardev=ga0,name={image['agent']}",
-                "-chardev", f"socket,id=c0,path={lab_folder}/s{number},reconnect-ms=100",
+                "-chardev", f"socket,id=c0,path={lab_folder}/s{port},reconnect-ms=100",
                 "-netdev", f"vhost-user,id=n0,chardev=c0,queues={queues}",
                 "-device", device, *extra]
         for drive_number, drive in enumerate(image["drives"]):
@@ -124,7 +126,7 @@ def talk(lab, guests, seconds):
         print(f"      {name}: {rate:.0f} Mbit/s", flush=True)
     figures = lab.figures()
     print(json.dumps(figures, indent=1), flush=True)
-    for port in figures:
+    for port in figures[:2]:
         smoke.check(port["tso"] > 100 and port["gso"] > 100, "large packets went whole both ways")
         smoke.check(not port["malformed"] and not port["errors"], "nothing was malformed")
     for guest in guests:
@@ -160,6 +162,66 @@ def live(lab, guests, queues):
     print(f"      TCP without offloads: {rate:.0f} Mbit/s", flush=True)
 
 
+def wait_for(what, holds, limit=60):
+    """Until holds() is true."""
+    deadline = time.monotonic() + limit
+    while not holds():
+        if time.monotonic() > deadline:
+            raise smoke.Failed(f"{what}: not in {limit} s")
+        time.sleep(0.02)
+    smoke.check(True, what)
+
+
+def move(lab, still, mover, there):
+    """A live migration from port 1 to port 2 under TCP; the streams go on."""
+    there.qmp = smoke.Channel(there.folder + "/qmp", time.monotonic() + 20, there.alive)
+    there.qmp.line(10)
+    there.qmp.call("qmp_capabilities")
+    uri = f"unix:{there.folder}/migration"
+    there.qmp.call("migrate-incoming", **{"uri": uri})
+    still.must("iperf3 -s -1 -D && sleep 0.3", "iperf3 listens")
+    pid = mover.agent.call("guest-exec", path="/bin/sh",
+                           arg=["-c", "iperf3 -c 10.5.0.1 -t 12 -b 20M -J > /tmp/iperf 2>&1; "
+                                      "echo $? > /tmp/status"])["pid"]
+    still.agent.call("guest-exec", path="/bin/sh",
+                     arg=["-c", "ping -i 0.02 -c 500 -W2 10.5.0.2 > /tmp/ping 2>&1"])
+    smoke.check(pid > 0, "TCP and ping run")
+    time.sleep(1.5)
+    begin = time.monotonic()
+    mover.qmp.call("migrate", uri=uri)
+    seen = {"logging": False}
+
+    def done():
+        seen["logging"] |= lab.figures()[1]["logging"]
+        status = mover.qmp.call("query-migrate").get("status")
+        if status == "failed":
+            raise smoke.Failed("the migration failed: " + mover.said())
+        return status == "completed"
+
+    wait_for("the migration completes", done)
+    there.qmp.call("cont")
+    print(f"      migration: {time.monotonic() - begin:.2f} s", flush=True)
+    smoke.check(seen["logging"], "the source's port logged dirty pages")
+    there.agent = smoke.Channel(there.folder + "/ga", time.monotonic() + 20, there.alive)
+    wait_for("the destination's port is driven", lambda: lab.figures()[2]["driven"])
+    wait_for("the source's is not", lambda: not lab.figures()[1]["driven"])
+    there.eventually("test -s /tmp/status", "iperf3 ends", 40)
+    there.must("test $(cat /tmp/status) = 0", "and well")
+    _, out = there.run("cat /tmp/iperf")
+    end = json.loads(out)["end"]
+    print(f"      {end['sum_received']['bits_per_second'] / 1e6:.1f} Mbit/s, "
+          f"{end['sum_sent']['retransmits']} segments sent again", flush=True)
+    still.eventually("grep -q 'packets transmitted' /tmp/ping", "ping ends", 40)
+    _, out = still.run("tail -2 /tmp/ping")
+    print("      " + out.strip().replace("\n", "; "), flush=True)
+    there.must("ping -c3 -W2 10.5.0.1", "the guest talks at its new place", " 0% packet loss")
+    figures = lab.figures()
+    smoke.check(not any(port["errors"] for port in figures), "no ring broke")
+    print(f"      announces: {[port['announces'] for port in figures]}", flush=True)
+    there.must("! dmesg -l emerg,alert,crit,err,warn | grep -E 'WARNING:|BUG:|Oops|Trace'",
+               "the kernel has no complaint")
+
+
 def main():
     top = argparse.ArgumentParser(description=__doc__,
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -167,20 +229,27 @@ def main():
     top.add_argument("--kernel", default="6.12")
     top.add_argument("--queues", type=int, default=2)
     top.add_argument("--seconds", type=int, default=3, help="of each iperf3 run (%(default)s)")
-    top.add_argument("--extra", default="", help="more of QEMU's command line")
+    top.add_argument("--only", choices=("talk", "live", "move"), help="one part")
     args = top.parse_args()
     qemu = smoke.parts("qemu")["path"]
     image = smoke.parts("image", args.kernel)
     folder = tempfile.mkdtemp(prefix="hvlab-vhost.")
-    lab = Lab(args.lab, folder, 2, args.queues)
+    lab = Lab(args.lab, folder, 3, args.queues)
     try:
         with Guest(image, qemu, folder + "/g0", folder, 0, args.queues) as first, \
              Guest(image, qemu, folder + "/g1", folder, 1, args.queues) as second:
             try:
                 for guest in (first, second):
                     print(f"  ok  agent after {guest.wait_agent(90):.1f} s", flush=True)
-                talk(lab, (first, second), args.seconds)
-                live(lab, (first, second), args.queues)
+                if args.only in (None, "talk"):
+                    talk(lab, (first, second), args.seconds)
+                if args.only in (None, "live"):
+                    live(lab, (first, second), args.queues)
+                if args.only in (None, "move"):
+                    with Guest(image, qemu, folder + "/g2", folder, 1, args.queues, 2,
+                               ("-incoming", "defer", "-S")) as there:
+                        move(lab, first, second, there)
+                        print("The destination said: " + (there.said() or "nothing"))
                 print("QEMU said: " + (first.said() + second.said() or "nothing"))
             except BaseException:
                 print(json.dumps(lab.figures(), indent=1), flush=True)

@@ -2,9 +2,10 @@
 /*
  * One network of vhost ports for QEMUs or DPDK to connect to; figures on request.
  *
- *	vhost_lab DIR PORTS [QUEUES [SPIN_US [MTU]]]
+ *	vhost_lab DIR PORTS [QUEUES [SPIN_US [MTU [learn]]]]
  *
- * Listens on DIR/s0, DIR/s1 ...; port i has the address 02:15:5d:00:00:(i + 1). Prints "ready". Each
+ * Listens on DIR/s0, DIR/s1 ...; port i has the address 02:15:5d:00:00:(i + 1), or with "learn" none:
+ * then a guest may move from one port to another. Prints "ready". Each
  * line on its standard input is answered with a line per port; end of file ends it.
  */
 #include <signal.h>
@@ -67,7 +68,7 @@ int main(int argc, char **argv)
 	struct vsw *vsw;
 
 	if (!n || n > MAX_PORTS) {
-		fprintf(stderr, "usage: %s DIR PORTS [QUEUES [SPIN_US [MTU]]]\n", argv[0]);
+		fprintf(stderr, "usage: %s DIR PORTS [QUEUES [SPIN_US [MTU [learn]]]]\n", argv[0]);
 		return 2;
 	}
 	signal(SIGPIPE, SIG_IGN);
@@ -88,7 +89,8 @@ int main(int argc, char **argv)
 		int rc;
 
 		snprintf(name[i], sizeof(name[i]), "s%u", i);
-		frame_mac(vc.mac, i + 1);
+		if (argc <= 6)
+			frame_mac(vc.mac, i + 1);
 		snprintf(path, sizeof(path), "%s/s%u", argv[1], i);
 		v[i] = vhost_new(w, &vc);
 		rc = v[i] ? vsw_port_attach(net, vhost_port(v[i])) : -1;
