@@ -122,8 +122,7 @@ static void clean_up(struct compare *c)
 	char why[sizeof(c->d.why)];
 
 	memcpy(why, c->d.why, sizeof(why));
-	client_wake_on(c->d.cli->client, -1);
-	cli_signals_reset();
+	drill_signals_end(&c->d);
 	if (c->d.sampling)
 		drill_sampler_stop(&c->d, NULL);
 	compare_serve(&c->d, false);

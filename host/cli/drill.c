@@ -318,13 +318,13 @@ static void take_last(struct drill *d, json_t *flows)
 /* Whatever happened: no load, no sampler, the VF where it was. A second Ctrl-C ends us at once. */
 static void clean_up(struct drill *d)
 {
-	bool interrupted = d->interrupted;
 	char why[sizeof(d->why)];
 	json_t *flows = NULL;
+	bool interrupted;
 
 	memcpy(why, d->why, sizeof(why));
-	client_wake_on(d->cli->client, -1);
-	cli_signals_reset();
+	drill_signals_end(d);
+	interrupted = d->interrupted;
 	if (d->gpe_off)
 		drill_ejections(d, true);
 	if (d->sampling)

@@ -103,6 +103,8 @@ int drill_call(struct drill *d, const char *command, json_t *args, int timeout_m
 /* The daemon has the command. */
 bool drill_can(struct drill *d, const char *command);
 int drill_pause(struct drill *d, unsigned int ms);
+/* For cleaning up: nothing interrupts a wait any more, the next Ctrl-C ends the process. */
+void drill_signals_end(struct drill *d);
 /* An operation of the cycle: timed, with its steps, in the report. */
 int drill_op(struct drill *d, const char *op, const char *command, json_t *args,
 	     unsigned int limit_ms);

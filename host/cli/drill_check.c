@@ -24,6 +24,7 @@ enum {
 	OPT_AWAY,
 	OPT_DOWN,
 	OPT_SETTLE,
+	OPT_BASELINE,
 	OPT_PEER,
 	OPT_RATE,
 	OPT_SIZE,
@@ -49,6 +50,7 @@ static const struct option longs[] = {
 	{"away", required_argument, NULL, OPT_AWAY},
 	{"down", required_argument, NULL, OPT_DOWN},
 	{"settle", required_argument, NULL, OPT_SETTLE},
+	{"baseline", required_argument, NULL, OPT_BASELINE},
 	{"peer", required_argument, NULL, OPT_PEER},
 	{"rate", required_argument, NULL, OPT_RATE},
 	{"size", required_argument, NULL, OPT_SIZE},
@@ -91,11 +93,12 @@ const char drill_help[] =
 	"  --away S              how long the VF is away: 1 (servicing: 30, storm: 0)\n"
 	"  --down MS             flap: how long the link is down: 200\n"
 	"  --settle MS           before and after the operations of a cycle: 500 (storm: 0)\n"
+	"  --baseline MS         load without a drill, before the first cycle: 2000\n"
 	"  --peer VM             the other end of the load\n"
 	"  --rate N, --size B    records a second (100) and their bytes (512), of each flow\n"
 	"  --connections N       TCP connections beside the paced one: 4\n"
 	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: 1000\n"
-	"                        (reset 30000, refused and surprise 600000)\n"
+	"                        (reset 30000, refused and surprise none)\n"
 	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
@@ -183,6 +186,9 @@ static void parse_option(struct drill *d, int opt, const char *arg)
 	case OPT_SETTLE:
 		o->settle_ms = (unsigned int)cli_number(cli, "--settle", arg, 0, 60000);
 		break;
+	case OPT_BASELINE:
+		o->baseline_ms = (unsigned int)cli_number(cli, "--baseline", arg, 0, 600000);
+		break;
 	case OPT_PEER:
 		o->peer = arg;
 		break;
@@ -258,7 +264,7 @@ static void default_limits(struct drill *d)
 	bool dead = !strcmp(d->opt.way, "surprise") || !strcmp(d->opt.way, "refused");
 
 	if (l->gap_ms == UNSET)
-		l->gap_ms = reset ? 30000 : dead ? 600000 : 1000;
+		l->gap_ms = reset ? 30000 : dead ? -1 : 1000;
 	if (l->lost == UNSET)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)

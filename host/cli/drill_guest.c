@@ -13,7 +13,7 @@
 #define LOAD_PORT    7900
 #define CLOCK_TRIES  8
 #define LEASE_S	     180 /* the load ends by itself so long after the last question, */
-#define LEASE_DEAD_S 900 /* when a driver has to get over a dead device */
+#define LEASE_DEAD_S 1800 /* when a driver has to get over a dead device */
 #define START_MS     90000
 #define STOP_MS	     60000
 #define ASK_MS	     30000

@@ -5,6 +5,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
 
 #include "host/cli/drill.h"
 
@@ -84,6 +86,17 @@ int drill_pause(struct drill *d, unsigned int ms)
 			return drill_fail(d, ret, "the daemon is gone");
 	}
 	return 0;
+}
+
+void drill_signals_end(struct drill *d)
+{
+	struct signalfd_siginfo info;
+
+	/* What has come is dealt with; unblocked, it would end us before we cleaned up. */
+	while (d->sigfd >= 0 && read(d->sigfd, &info, sizeof(info)) == sizeof(info))
+		d->interrupted = true;
+	client_wake_on(d->cli->client, -1);
+	cli_signals_reset();
 }
 
 int drill_op(struct drill *d, const char *op, const char *command, json_t *args,

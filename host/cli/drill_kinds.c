@@ -10,9 +10,10 @@
 #define LOOK_MS	    50
 /*
  * For a driver whose device died with packets under way: that of Linux 6.12 waits 120 s for them,
- * 65 s for a reset, and 30 s for each answer of its hardware channel: six minutes were seen.
+ * 65 s for a reset, and 30 s for each answer of its hardware channel, one per queue at least: ten
+ * minutes and more with 16 queues.
  */
-#define DEAD_MS	    600000
+#define DEAD_MS	    1200000
 #define REACT_MS    20000 /* for a driver to act on a service event */
 #define HOTPLUG_MS  60000
 #define ADDRESS_MS  30000
