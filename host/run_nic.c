@@ -696,6 +696,8 @@ int run_nic_set(struct run_nic *rn, const struct run_nic_change *c, run_nic_done
 		rn->conf.queues = c->queues;
 	if (c->what & RUN_NIC_SET_MODERATION)
 		rn->conf.moderation = c->moderation;
+	if (c->what & RUN_NIC_SET_MODERATION)
+		vnic_moderation_set(rn->vnic, c->moderation);
 	update_lab(rn);
 	if (c->what & RUN_NIC_SET_LINK)
 		run_nic_link(rn, c->link);

@@ -84,16 +84,11 @@ static int on_unplug(void *arg)
 	return v->ops->unplug(v->arg, v);
 }
 
-static void kick(void *arg)
-{
-	vfuser_kick(arg);
-}
-
 static void on_cut(void *arg)
 {
 	struct vnic *v = arg;
 
-	worker_call(v->worker, kick, mana_vfuser(v->mana));
+	mana_disconnect(v->mana);
 }
 
 /* Without a driver the setting is kept all the same. */
@@ -321,6 +316,20 @@ static void drop_mana(struct vnic *v)
 	unlink(hidden);
 }
 
+static const enum mana_moderation moderations[] = {
+	[LAB_MODERATION_OFF] = MANA_MODERATION_OFF,
+	[LAB_MODERATION_LOW] = MANA_MODERATION_LOW,
+	[LAB_MODERATION_MEDIUM] = MANA_MODERATION_MEDIUM,
+	[LAB_MODERATION_HIGH] = MANA_MODERATION_HIGH,
+	[LAB_MODERATION_ADAPTIVE] = MANA_MODERATION_ADAPTIVE,
+};
+static_assert(ARRAY_SIZE(moderations) == LAB_N_MODERATIONS, "every moderation has one");
+
+int vnic_moderation_set(struct vnic *v, enum lab_moderation mode)
+{
+	return v->mana ? mana_moderation_set(v->mana, moderations[mode]) : 0;
+}
+
 /* With its socket shown. 0 or -errno. */
 static int make_mana(struct vnic *v, const char **what)
 {
@@ -329,10 +338,11 @@ static int make_mana(struct vnic *v, const char **what)
 	struct mana_conf mc = {
 		.name = name,
 		.n_vports = 1,
-		.vports[0] = {.max_queues = nic->queues,
+		.vports[0] = {.max_queues = LAB_QUEUES_MAX, /* mana_queues_set() below */
 			      .mtu = nic->mtu,
 			      .link_mbps = nic->link_mbps},
 		.msix_mode = v->msix,
+		.moderation = moderations[nic->moderation],
 		.event = on_mana_event,
 		.event_arg = v,
 	};
@@ -344,7 +354,7 @@ static int make_mana(struct vnic *v, const char **what)
 	v->mana = mana_new(v->worker, &mc);
 	if (!v->mana)
 		return -errno;
-	v->queues = nic->queues;
+	mana_queues_set(v->mana, 0, nic->queues);
 	rc = vsw_nic_path_add(v->nic, mana_port(v->mana, 0));
 	if (rc) {
 		mana_free(v->mana);
@@ -361,17 +371,7 @@ static int make_mana(struct vnic *v, const char **what)
 
 int vnic_renew_vf(struct vnic *v)
 {
-	const char *what;
-	int rc;
-
-	if (!v->mana || v->queues == v->lab->queues)
-		return 0;
-	log_info("%s: VF made anew, with %u queues", v->id, v->lab->queues);
-	drop_mana(v);
-	rc = make_mana(v, &what);
-	if (rc)
-		log_err("%s: %s: %s", v->id, what, strerror(-rc));
-	return rc;
+	return v->mana ? mana_queues_set(v->mana, 0, v->lab->queues) : 0;
 }
 
 static int on_plug(void *arg)

@@ -88,8 +88,10 @@ bool vnic_synthetic_driven(const struct vnic *v);
 const char *vnic_synthetic_state(const struct vnic *v);
 /* May QEMU connect to the VF? The VF's life shows it before it plugs. 0 or -errno. */
 int vnic_show_vf(struct vnic *v, bool shown);
-/* Make the VF anew when its queue count has changed. QEMU must not have it. 0 or -errno. */
+/* The VF's queue count as the lab has it now, for the next driver. 0 or -errno. */
 int vnic_renew_vf(struct vnic *v);
+/* At once. 0 or -errno. */
+int vnic_moderation_set(struct vnic *v, enum lab_moderation mode);
 /* It is being removed: no traffic, and the VF's life is over. */
 void vnic_retire(struct vnic *v);
 /* The link that the guest shall see on both paths, and the switch; default up. 0 or -errno. */

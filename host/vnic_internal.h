@@ -15,7 +15,6 @@
  * struct vnic
  * @state:	what the guest has done with the VF
  * @vf_link:	the link that the VF's life wants; the guest sees it ANDed with @link
- * @queues:	that @mana was made with
  * @shown:	QEMU may connect to the VF's socket
  */
 struct vnic {
@@ -37,7 +36,6 @@ struct vnic {
 	struct vf *vf;
 	enum vnic_state state;
 	bool vf_link, shown;
-	uint32_t queues;
 
 	struct vhost *vhost;
 	bool syn_connected, syn_driven;

@@ -132,6 +132,7 @@ static json_t *mana_json(const struct mana_info *info)
 		{"guest_errors", info->guest_errors},
 		{"resets", info->resets},
 		{"flrs", info->flrs},
+		{"irqs_put_off", info->irqs_put_off},
 		{"txqs", vp->n_txq},
 		{"rxqs", vp->n_rxq},
 		{"mtu", vp->mtu},
@@ -175,10 +176,11 @@ static json_t *queue_json(unsigned int index, uint64_t tx_packets, uint64_t tx_b
 	return o;
 }
 
-static json_t *queues_json(struct mana *m)
+/* The @offered first ones: more exist, but no driver can have them. */
+static json_t *queues_json(struct mana *m, size_t offered)
 {
 	static struct mana_queue_info q[MANA_MAX_QUEUES * MANA_MAX_VPORTS];
-	size_t n = mana_get_queues(m, q, ARRAY_SIZE(q));
+	size_t n = MIN(mana_get_queues(m, q, ARRAY_SIZE(q)), offered);
 	json_t *list = json_array();
 
 	for (size_t i = 0; i < MIN(n, ARRAY_SIZE(q)); i++)
@@ -271,7 +273,7 @@ json_t *vnic_stats_json(const struct vnic *v)
 		mana_get_info(v->mana, &info);
 		json_object_set_new(paths, "vf", port_json(mana_port(v->mana, 0)));
 		json_object_set_new(o, "mana", mana_json(&info));
-		json_object_set_new(o, "queues", queues_json(v->mana));
+		json_object_set_new(o, "queues", queues_json(v->mana, info.vports[0].max_queues));
 		json_object_set_new(o, "vfio_user", vfuser_json(v->mana));
 	}
 	if (v->vhost) {
