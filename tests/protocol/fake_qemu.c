@@ -13,7 +13,10 @@
  *	crash		abort()s once it runs
  *	exec-die	abort()s when asked how a program ended
  *	exec-hang	programs never end
+ *	guest		as run, and there is a guest that drives its NICs (fake_nics.h); the program
+ *			"behave" run in it says how.
  */
+#include <jansson.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdbool.h>
@@ -21,6 +24,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
+
+#include "fake_nics.h"
 
 #define QMP   3
 #define AGENT 4
@@ -41,8 +46,15 @@ static long long id_of(const char *line)
 	return at ? atoll(at + 5) : 0;
 }
 
+static void say_qmp(const char *line)
+{
+	say(QMP, line);
+}
+
 static void on_running(void)
 {
+	if (!strcmp(mode, "guest"))
+		nics_boot();
 	if (!strcmp(mode, "panic")) {
 		say(QMP, "{\"event\": \"GUEST_PANICKED\", \"data\": {\"action\": \"pause\"}}\r\n");
 	} else if (!strcmp(mode, "poweroff")) {
@@ -59,14 +71,43 @@ static void on_running(void)
 
 static void on_qmp(const char *line)
 {
-	char answer[64];
+	json_t *msg = json_loads(line, 0, NULL);
+	const char *command = json_string_value(json_object_get(msg, "execute"));
+	/* The request's own: the arguments may have an "id", too. */
+	long long id = json_integer_value(json_object_get(msg, "id"));
+	const char *error = NULL;
+	char answer[256];
 
-	snprintf(answer, sizeof(answer), "{\"return\": {}, \"id\": %lld}\r\n", id_of(line));
-	say(QMP, answer);
+	if (!strcmp(mode, "guest") && command)
+		nics_qmp(command, json_object_get(msg, "arguments"), &error);
+	if (error)
+		snprintf(answer, sizeof(answer),
+			 "{\"error\": {\"class\": \"%s\", \"desc\": \"%s\"}, \"id\": %lld}\r\n",
+			 strstr(error, "not found") ? "DeviceNotFound" : "GenericError", error, id);
+	else
+		snprintf(answer, sizeof(answer), "{\"return\": {}, \"id\": %lld}\r\n", id);
+	if (!command || !nics_silent(command))
+		say(QMP, answer);
+	nics_after();
+	json_decref(msg);
 	if (strstr(line, "\"query-status\""))
 		on_running();
 	else if (strstr(line, "\"quit\"") && strcmp(mode, "stubborn"))
 		_exit(0);
+}
+
+/* Was it "behave" that is to be run? */
+static void behave(const char *line)
+{
+	json_t *msg = json_loads(line, 0, NULL), *args = json_object_get(msg, "arguments");
+	const char *path = json_string_value(json_object_get(args, "path"));
+	const json_t *argv = json_object_get(args, "arg");
+	const char *word = json_string_value(json_array_get(argv, 0));
+	bool known = path && !strcmp(path, "behave");
+
+	if (known && (!word || !nics_behave(word, json_string_value(json_array_get(argv, 1)))))
+		exit(9); /* a test that says what is not understood must not pass */
+	json_decref(msg);
 }
 
 static void on_agent(const char *line)
@@ -84,6 +125,7 @@ static void on_agent(const char *line)
 				     "\"out-data\": \"aGk=\"}}\n"
 				   : "{\"return\": {\"exited\": false}}\n");
 	} else if (strstr(line, "guest-exec")) {
+		behave(line);
 		say(AGENT, "{\"return\": {\"pid\": 42}}\n");
 	} else {
 		say(AGENT, "{\"return\": {}}\n");
@@ -118,6 +160,7 @@ int main(int argc, char **argv)
 	size_t n_qmp = 0, n_agent = 0;
 
 	mode = argc > 1 ? argv[1] : "run";
+	nics_init(argc, argv, say_qmp);
 	signal(SIGTERM, SIG_IGN);
 	if (!strcmp(mode, "die")) {
 		fprintf(stderr, "fake: could not set up host forwarding rule\n");
@@ -131,7 +174,8 @@ int main(int argc, char **argv)
 	if (!strcmp(mode, "noise") || !strcmp(mode, "mute"))
 		while (1)
 			pause();
-	while (poll(p, 2, -1) > 0) {
+	while (poll(p, 2, nics_timeout()) >= 0) {
+		nics_due();
 		if (p[0].revents && !pump(QMP, qmp, sizeof(qmp), &n_qmp, on_qmp))
 			return 0;
 		if (p[1].revents && !pump(AGENT, agent, sizeof(agent), &n_agent, on_agent))
