@@ -304,7 +304,21 @@ static int send_lab(struct up *up)
 	return ret;
 }
 
-/* The first NIC that no driver runs, or the first VM that is down; NULL: all is well. */
+/* The path of a NIC that no driver runs; NULL: each that it has now is driven. */
+static const char *idle_path(const json_t *nic)
+{
+	const json_t *weight = json_object_get(nic, "weight"); /* 0: the VF is off for now */
+
+	if (json_is_object(json_object_get(nic, "synthetic")) &&
+	    strcmp(out_str(nic, "synthetic.state", ""), "driven") != 0)
+		return "synthetic";
+	if (json_is_object(json_object_get(nic, "vf")) && (!weight || json_integer_value(weight)) &&
+	    strcmp(out_str(nic, "vf.state", ""), "driven") != 0)
+		return "vf";
+	return NULL;
+}
+
+/* The first NIC with such a path, or the first VM that is down; NULL: all is well. */
 static const json_t *not_driven(const json_t *status, const json_t **dead)
 {
 	const json_t *first = NULL;
@@ -319,7 +333,7 @@ static const json_t *not_driven(const json_t *status, const json_t **dead)
 			       strcmp(state, "failed") == 0))
 			*dead = vm;
 		json_array_foreach(json_object_get(vm, "vnics"), n, nic)
-			if (!first && strcmp(out_str(nic, "vf.state", ""), "driven") != 0)
+			if (!first && idle_path(nic))
 				first = nic;
 	}
 	return first;
@@ -343,9 +357,13 @@ static int wait_driven(struct up *up, json_t **status)
 				  out_str(dead, "state", "?"), out_str(dead, "reason", "?"));
 			ret = -EIO;
 		} else if (left_ms(up) == 0) {
-			cli_error("does that kernel have the mana driver? Look at it with --keep "
-				  "and hvlab log", "%s: no driver runs the VF (it is %s)",
-				  out_str(nic, "id", "?"), out_str(nic, "vf.state", "?"));
+			bool vf = strcmp(idle_path(nic), "vf") == 0;
+
+			cli_error("does that kernel have the driver? Look at it with --keep and "
+				  "hvlab log",
+				  "%s: no driver runs the %s (it is %s)", out_str(nic, "id", "?"),
+				  vf ? "VF" : "synthetic path",
+				  out_str(nic, vf ? "vf.state" : "synthetic.state", "?"));
 			ret = -ETIMEDOUT;
 		}
 		json_decref(*status);

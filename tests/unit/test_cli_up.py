@@ -161,6 +161,20 @@ esac''')
         self.check(done, 1, err="a/eth0: no driver runs the VF (it is offered)")
         self.gone()
 
+    def test_paths_that_need_no_driver(self):
+        for nic in ({"vf": None, "synthetic": {"state": "driven"}},
+                    {"vf": {"state": "revoked"}, "weight": 0, "synthetic": {"state": "driven"}}):
+            self.check(self.hvlab("up", self.lab, env=self.plan(nic=nic)), 0)
+            self.check(self.hvlab("down"), 0)
+            self.gone()
+
+    def test_no_synthetic_driver(self):
+        done = self.hvlab("up", self.lab, "--timeout", "1",
+                          env=self.plan(nic={"synthetic": {"state": "undriven"}}))
+        self.check(done, 1,
+                   err="a/eth0: no driver runs the synthetic path (it is undriven)")
+        self.gone()
+
     def test_guest_that_dies_before_its_driver(self):
         done = self.hvlab("up", self.lab, env=self.plan(vf="offered", vm_state="exited"))
         self.check(done, 1, err="VM a is exited")

@@ -139,8 +139,8 @@ def event(conn, name, data):
                                            "microseconds": 42}}).encode() + b"\n")
 
 
-def status(lab="pair", vms=("a", "b"), vf="driven", state="ready"):
-    """A query-status as a daemon with a lab gives it."""
+def status(lab="pair", vms=("a", "b"), vf="driven", state="ready", nic=None):
+    """A query-status as a daemon with a lab gives it. nic: other members of each vNIC."""
     return {
         "version": "0.1.0", "protocol": 1, "pid": os.getpid(), "uptime_ms": 91234,
         "runtime_dir": "/run/hvlab", "log": "/run/hvlab/hvlabd.log", "log_level": "info",
@@ -158,7 +158,8 @@ def status(lab="pair", vms=("a", "b"), vf="driven", state="ready"):
                             "network": "blue", "mtu": 1500, "queues": 4,
                             "addresses": ["10.0.0.4/24", "fd00::4/64"], "capture": False,
                             "vf": {"state": vf, "link": True, "msix": "masquerade",
-                                   "driver": None, "queues": 2, "last_error": None}}]}
+                                   "driver": None, "queues": 2, "last_error": None},
+                            "synthetic": None, "weight": 100, **(nic or {})}]}
                 for vm in vms] if lab else []}
 
 
@@ -230,7 +231,8 @@ def main():
             return status(lab=None)
         driven = time.monotonic() >= state.get("driven", 0) and plan.get("vf") != "offered"
         return status(state["lab"]["name"], [vm["name"] for vm in state["lab"]["vms"]],
-                      "driven" if driven else "offered", plan.get("vm_state", "ready"))
+                      "driven" if driven else "offered", plan.get("vm_state", "ready"),
+                      plan.get("nic"))
 
     def quit_(_arguments, _fds, conn):
         note("quit")
