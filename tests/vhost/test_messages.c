@@ -434,6 +434,23 @@ static void a_client_that_reads_no_replies_loses_its_connection(void **state)
 	lost_only_that(r);
 }
 
+/* One that talks without end does not keep the worker from its neighbours. */
+static void a_flood_of_messages_leaves_turns_to_others(void **state)
+{
+	struct rig_conf conf = {.n = 3};
+	struct rig *r = rig_start(&conf);
+
+	(void)state;
+	for (unsigned int i = 0; i < 50; i++) {
+		while (!vu_send(&r->c[0], VHOST_USER_SET_OWNER, 0, NULL, 0, NULL, 0) &&
+		       rig_info(r, 0).messages < 1000 * i)
+			;
+		rig_alive(r, 1, 2);
+	}
+	rig_alive(r, 0, 1);
+	rig_stop(r);
+}
+
 static void half_a_message_and_good_bye(void **state)
 {
 	struct rig *r = rig_start(&nobody);
@@ -820,6 +837,7 @@ int main(void)
 		cmocka_unit_test(without_reply_ack_there_is_no_answer),
 		cmocka_unit_test(a_message_may_come_byte_by_byte),
 		cmocka_unit_test(a_client_that_reads_no_replies_loses_its_connection),
+		cmocka_unit_test(a_flood_of_messages_leaves_turns_to_others),
 		cmocka_unit_test(half_a_message_and_good_bye),
 		cmocka_unit_test(memory_tables_are_checked),
 		cmocka_unit_test(rings_are_checked),

@@ -42,6 +42,12 @@
 #define HOLD_MS	  20
 #define RETRIES	  4
 
+/* UDP segmentation, Linux 6.2; Debian 12's headers do not have it. */
+#ifndef TUN_F_USO4
+#define TUN_F_USO4 0x20
+#define TUN_F_USO6 0x40
+#endif
+
 /* Debts that no packet has: vsw_send() counts it as malformed. */
 #define MALFORMED PKT_GSO
 
@@ -113,14 +119,14 @@ static bool take_debts(struct tap *t, const struct virtio_net_hdr *h, uint8_t *f
 		return gso == VIRTIO_NET_HDR_GSO_NONE;
 	}
 	if (gso != VIRTIO_NET_HDR_GSO_NONE) {
-		pkt->flags |= PKT_GSO_TCP;
+		pkt->flags |= gso == VIRTIO_NET_HDR_GSO_UDP_L4 ? PKT_GSO_UDP : PKT_GSO_TCP;
 		pkt->gso_size = le16toh(h->gso_size);
 	}
 	if (pkt_parse(pkt) != VSW_DROP_NONE)
 		return false;
 	if (pkt->l4_off && !pkt->fragment && start == pkt->l4_off && offset == sum_offset(pkt)) {
 		pkt->flags |= PKT_CSUM_L4;
-		return gso == VIRTIO_NET_HDR_GSO_NONE ||
+		return gso == VIRTIO_NET_HDR_GSO_NONE || gso == VIRTIO_NET_HDR_GSO_UDP_L4 ||
 		       (gso == VIRTIO_NET_HDR_GSO_TCPV4 && pkt->l3 == PKT_L3_IPV4) ||
 		       (gso == VIRTIO_NET_HDR_GSO_TCPV6 && pkt->l3 == PKT_L3_IPV6);
 	}
@@ -236,10 +242,14 @@ static void make_header(struct virtio_net_hdr *h, const struct vsw_frame *f, uin
 	} else if (facts & PKT_L4_GOOD) {
 		h->flags = VIRTIO_NET_HDR_F_DATA_VALID;
 	}
-	if (!(f->flags & PKT_GSO_TCP))
+	if (!(f->flags & PKT_GSO))
 		return;
 	h->hdr_len = htole16(f->hdr_len);
 	h->gso_size = htole16(f->gso_size);
+	if (f->flags & PKT_GSO_UDP) {
+		h->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
+		return;
+	}
 	h->gso_type = f->l3 == PKT_L3_IPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
 	/* CWR stays on the first segment alone, which is what ECN means here. */
 	if (f->hdr[f->l4_off + 13] & 0x80)
@@ -302,8 +312,10 @@ static const struct vsw_port_ops ops = {.deliver = deliver};
 
 /* ---- making and ending ---- */
 
-static int set_up(int fd)
+/* *@caps: what the kernel takes; it may leave the same to us. */
+static int set_up(int fd, uint32_t *caps)
 {
+	const unsigned int tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN;
 	const short wanted = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
 	struct ifreq ifr = {0};
 	int size = HDR_SIZE, little = 1;
@@ -314,8 +326,11 @@ static int set_up(int fd)
 		return -EINVAL;
 	if (ioctl(fd, TUNSETVNETHDRSZ, &size) < 0 || ioctl(fd, TUNSETVNETLE, &little) < 0)
 		return -errno;
+	*caps = VSW_CAP_CSUM | VSW_CAP_TSO4 | VSW_CAP_TSO6;
 	/* What it may leave to us. It works without, at the kernel's cost. */
-	if (ioctl(fd, TUNSETOFFLOAD, TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6 | TUN_F_TSO_ECN) < 0)
+	if (ioctl(fd, TUNSETOFFLOAD, tso | TUN_F_USO4 | TUN_F_USO6) == 0)
+		*caps |= VSW_CAP_USO;
+	else if (ioctl(fd, TUNSETOFFLOAD, tso) < 0)
 		log_debug("TUNSETOFFLOAD: %s", strerror(errno));
 	return fd_set_nonblock(fd);
 }
@@ -345,11 +360,12 @@ struct tap *tap_new(struct worker *w, const char *name, int fd, const uint8_t ma
 {
 	struct tap *t = calloc(1, sizeof(*t));
 	struct start s = {.t = t};
+	uint32_t caps = 0;
 
-	s.rc = t ? set_up(fd) : -ENOMEM;
+	s.rc = t ? set_up(fd, &caps) : -ENOMEM;
 	if (!s.rc) {
 		vsw_port_init(&t->port, &ops, name, mac);
-		atomic_store(&t->port.caps, VSW_CAP_CSUM | VSW_CAP_TSO4 | VSW_CAP_TSO6);
+		atomic_store(&t->port.caps, caps);
 		atomic_store(&t->port.link, true);
 		atomic_store(&t->port.receiving, true);
 		pthread_mutex_init(&t->lock, NULL);

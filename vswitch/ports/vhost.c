@@ -181,9 +181,11 @@ static bool on_turn(struct worker_turn *t)
 	}
 	for (uint64_t left = v->starved; left; left &= left - 1) {
 		struct vring *q = &v->ring[2 * (unsigned int)__builtin_ctzll(left)];
-		uint16_t idx = le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_RELAXED));
 
-		if (idx == atomic_load_explicit(&q->starved_at, memory_order_relaxed))
+		/* One that has broken may have no memory any more. */
+		if (atomic_load_explicit(&q->running, memory_order_relaxed) &&
+		    le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_RELAXED)) ==
+			    atomic_load_explicit(&q->starved_at, memory_order_relaxed))
 			continue;
 		v->starved &= ~VH_BIT(q->index / 2);
 		vsw_port_wake(&v->port);
@@ -216,11 +218,13 @@ static bool on_sleep(struct worker_turn *t)
 		uint16_t seen;
 
 		pthread_mutex_lock(&q->lock);
-		seen = atomic_load_explicit(&q->starved_at, memory_order_relaxed);
-		vh_ring_notify_on(q, seen);
-		if (le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE)) != seen) {
-			vh_ring_notify_off(q);
-			work = true;
+		if (atomic_load_explicit(&q->running, memory_order_relaxed)) {
+			seen = atomic_load_explicit(&q->starved_at, memory_order_relaxed);
+			vh_ring_notify_on(q, seen);
+			if (le16toh(__atomic_load_n(&q->avail->idx, __ATOMIC_ACQUIRE)) != seen) {
+				vh_ring_notify_off(q);
+				work = true;
+			}
 		}
 		pthread_mutex_unlock(&q->lock);
 		v->starved &= ~VH_BIT(q->index / 2);

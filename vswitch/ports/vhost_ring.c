@@ -19,7 +19,7 @@
  * more, with a full barrier between: the guest does the same the other way round.
  *
  * Hostile guests. Every index is masked or compared with the size, a chain ends after as many
- * descriptors as the ring has, tables do not nest, and every address is looked up. What breaks
+ * descriptors as the ring has or 1024, tables do not nest, and every address is looked up. What breaks
  * these rules breaks the ring: it halts until the front end starts it again.
  */
 #define LOG_TAG "vhost"
@@ -33,7 +33,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
-#define POLL_NS (200 * NSEC_PER_USEC)
+#define POLL_NS	  (200 * NSEC_PER_USEC)
+#define MAX_CHAIN 1024u /* as QEMU's VIRTQUEUE_MAX_SIZE: a walk must end soon */
 
 static bool on_kick(struct worker_fd *wfd, uint32_t revents);
 static void on_poll(struct worker_timer *t);
@@ -282,6 +283,9 @@ static const char *add_buffer(struct vring *q, const struct vring_desc *d, bool 
 
 	if (!(le16_get(d->flags) & VRING_DESC_F_WRITE) != !write)
 		return "a buffer of the wrong direction";
+	/* Nothing to read there is odd; nothing to write there makes a chain that never ends. */
+	if (write && !len)
+		return "an empty receive buffer";
 	c->len += len;
 	while (len) {
 		uint64_t avail = 0;
@@ -318,7 +322,7 @@ static const char *add_table(struct vring *q, const struct vring_desc *t, bool w
 		return "an indirect table with a next";
 	if (!n || len % sizeof(*t))
 		return "an indirect table of a wrong size";
-	for (uint32_t i = 0; i < q->num; i++) {
+	for (uint32_t i = 0; i < MIN(q->num, MAX_CHAIN); i++) {
 		uint64_t addr = base + (uint64_t)at * sizeof(*t), avail = 0;
 		struct vring_desc d;
 		const char *bad;
@@ -349,13 +353,13 @@ static const char *add_table(struct vring *q, const struct vring_desc *t, bool w
 		if (at >= n)
 			return "a next outside of the indirect table";
 	}
-	return "a chain longer than the ring";
+	return "a chain that is too long";
 }
 
 const char *vh_ring_chain(struct vring *q, uint16_t head, bool write, struct vh_chain *c,
 			  bool *too_many)
 {
-	for (unsigned int i = 0; i < q->num; i++) {
+	for (unsigned int i = 0; i < MIN(q->num, MAX_CHAIN); i++) {
 		struct vring_desc d;
 		const char *bad;
 
@@ -372,7 +376,7 @@ const char *vh_ring_chain(struct vring *q, uint16_t head, bool write, struct vh_
 			return NULL;
 		head = le16_get(d.next);
 	}
-	return "a chain longer than the ring";
+	return "a chain that is too long";
 }
 
 /* ---- Used ring and notifications -------------------------------------------------------------- */

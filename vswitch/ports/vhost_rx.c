@@ -221,8 +221,6 @@ static enum rx_result gather(struct rx_run *run, uint64_t need, struct vh_chain 
 				return RX_NO_BUFFER;
 		}
 		bad = vh_ring_chain(q, vh_ring_head(q, (uint16_t)n), true, c, &too_many);
-		if (!bad && c->len == before)
-			bad = "an empty receive buffer";
 		if (unlikely(bad != NULL)) {
 			vh_ring_broken(q, bad);
 			return RX_STOPPED;

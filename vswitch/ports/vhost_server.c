@@ -25,6 +25,8 @@
 #include "base/fd.h"
 #include "base/log.h"
 
+#define MAX_MESSAGES 64 /* in one turn */
+
 static bool on_readable(struct worker_fd *wfd, uint32_t revents);
 
 void vh_conn_init(struct vhost *v)
@@ -161,9 +163,11 @@ static ssize_t fill(struct vh_conn *c, void *to, size_t want)
 bool vh_conn_read(struct vhost *v)
 {
 	struct vh_conn *c = &v->conn;
+	unsigned int messages = 0;
 	bool worked = false;
 
-	while (c->fd >= 0) {
+	/* Others want their turn: what is left is reported again. */
+	while (c->fd >= 0 && messages < MAX_MESSAGES) {
 		uint32_t head = sizeof(c->hdr);
 		ssize_t n;
 
@@ -195,6 +199,7 @@ bool vh_conn_read(struct vhost *v)
 		if (c->have < head + c->hdr.size)
 			continue;
 		c->have = 0;
+		messages++;
 		if (!handle(v)) {
 			vh_conn_close(v, "message rejected");
 			break;
