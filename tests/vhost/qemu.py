@@ -2,10 +2,9 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """Two guests with stock kernels on two vhost ports: traffic, a driver's life, a live migration.
 
-    qemu.py --lab build/tests/vhost/vhost_lab [--kernel 6.12] [--queues 2] [--seconds 3]
+    qemu.py --lab build/tests/vhost/vhost_lab [--kernel 6.12] [--queues 2] [--only talk|live|move]
 
-Boots under TCG with the parts that scripts/parts has (exit status 77 when they are not here), and
-shows what each step found. Fails when a guest complains, a packet is malformed, or offloads that
+Boots under TCG with the parts that scripts/parts gets, and shows what each step found. Fails when a guest complains, a packet is malformed, or offloads that
 both sides have are not used.
 """
 
@@ -240,7 +239,7 @@ def main():
              Guest(image, qemu, folder + "/g1", folder, 1, args.queues) as second:
             try:
                 for guest in (first, second):
-                    print(f"  ok  agent after {guest.wait_agent(90):.1f} s", flush=True)
+                    print(f"  ok  agent after {guest.wait_agent(180):.1f} s", flush=True)
                 if args.only in (None, "talk"):
                     talk(lab, (first, second), args.seconds)
                 if args.only in (None, "live"):
