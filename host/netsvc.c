@@ -23,11 +23,12 @@
 #include "host/netsvc_internal.h"
 #include "vswitch/ports/tap.h"
 
-#define MAX_ENDS      5	  /* unexpected ends in ENDS_WINDOW, then it is left alone */
-#define ENDS_WINDOW   60  /* s */
-#define RETRY_MS      200 /* before the first restart, then twice as long each time */
-#define MAX_FORMER    256 /* addresses of NICs that are gone; more: forget all by a restart */
-#define MAX_LINE      200 /* of dnsmasq's output */
+#define MAX_ENDS      5	   /* unexpected ends in ENDS_WINDOW, then it is left alone */
+#define ENDS_WINDOW   60   /* s */
+#define RETRY_MS      200  /* before the first restart, then twice as long each time */
+#define MAX_FORMER    256  /* addresses of NICs that are gone; more: forget all by a restart */
+#define FORGET_MS     2000 /* between restarts that a guest brings about */
+#define MAX_LINE      200  /* of dnsmasq's output */
 #define MAX_FILE_TEXT 512
 
 /* An address that a NIC had, which dnsmasq believes to be leased to it for ever. */
@@ -46,13 +47,13 @@ struct netsvc {
 	enum netsvc_state state;
 	char reason[400];
 	unsigned int restarts;	 /* ever */
+	uint64_t forgot_ns;	 /* last planned restart */
 	bool planned;		 /* its end is our wish, to start anew */
 	uint64_t ends[MAX_ENDS]; /* times of unexpected ends, now_ns(), the oldest overwritten */
 	unsigned int n_ends;
 
 	struct netsvc_child child;
 	struct event *on_sock, *on_log, *on_end, *timer;
-	struct netsvc_report report; /* what the child failed at, if it said so */
 	struct tap *tap;
 	bool attached;
 	char line[MAX_LINE], said[MAX_LINE]; /* being read; the last whole one */
@@ -313,6 +314,25 @@ static void on_sock(evutil_socket_t fd, short what, void *arg)
 		;
 }
 
+static void restart(struct netsvc *ns, const char *why);
+
+/*
+ * DHCPv6 leases belong to client identifier and IAID. A guest's NIC that asks with new ones, after
+ * a reboot or with another client, is refused its own address for as long as the old lease lasts,
+ * and ours last for ever. Strangers are not answered at all, so who is refused is a guest.
+ */
+static void look_for_refusal(struct netsvc *ns)
+{
+	uint64_t now = now_ns();
+
+	if (ns->state != NETSVC_RUNNING || ns->planned ||
+	    !strstr(ns->said, "no addresses available"))
+		return;
+	if (ns->forgot_ns && now - ns->forgot_ns < FORGET_MS * NSEC_PER_MSEC)
+		return;
+	restart(ns, "a guest is another DHCPv6 client than before");
+}
+
 /* dnsmasq's lines; what it said last is the reason when it ends. */
 static void read_log(struct netsvc *ns)
 {
@@ -332,6 +352,7 @@ static void read_log(struct netsvc *ns)
 				memcpy(ns->said, ns->line, ns->line_len + 1);
 			ns->line_len = 0;
 			log_debug("%s: %s", ns->name, ns->said);
+			look_for_refusal(ns);
 		}
 	}
 	if (n == 0)
@@ -461,12 +482,13 @@ static void reread(struct netsvc *ns)
 }
 
 /* Forget all leases. Clients keep theirs: an authoritative server confirms what they ask for. */
-static void restart(struct netsvc *ns)
+static void restart(struct netsvc *ns, const char *why)
 {
 	ns->n_former = 0;
+	ns->forgot_ns = now_ns();
 	if (ns->state != NETSVC_RUNNING && ns->state != NETSVC_STARTING)
 		return;
-	log_info("%s: starting again: an address has changed hands", ns->name);
+	log_info("%s: starting again: %s", ns->name, why);
 	ns->planned = true;
 	kill_child(ns, SIGKILL);
 }
@@ -502,14 +524,16 @@ static bool host_clashes(const struct netsvc *ns, const struct netsvc_entry *e)
 		!memcmp(&ip6, &ns->plan.ip6, sizeof(ip6)));
 }
 
-/* May dnsmasq have given an address of @e to another NIC? */
+/* May dnsmasq believe that an address of @e is leased to another client? */
 static bool may_be_leased(const struct netsvc *ns, const struct netsvc_entry *e)
 {
 	struct in_addr ip4;
 
 	for (size_t i = 0; i < ns->n_former; i++)
-		if (memcmp(e->mac, ns->former[i].mac, 6) != 0 &&
-		    (same_ip(e->ip4, ns->former[i].ip4) || same_ip(e->ip6, ns->former[i].ip6)))
+		/* The same NIC again is the same client by DHCPv4, but not always by DHCPv6. */
+		if (same_ip(e->ip6, ns->former[i].ip6) ||
+		    (same_ip(e->ip4, ns->former[i].ip4) &&
+		     memcmp(e->mac, ns->former[i].mac, 6) != 0))
 			return true;
 	return ns->plan.pool4 && inet_pton(AF_INET, e->ip4, &ip4) == 1 &&
 	       ntohl(ip4.s_addr) >= ns->plan.first4 && ntohl(ip4.s_addr) <= ns->plan.last4;
@@ -551,7 +575,7 @@ int netsvc_host_add(struct netsvc *ns, const struct netsvc_host *host)
 	int rc = add_host(ns, host);
 
 	if (!rc && may_be_leased(ns, &ns->hosts[ns->n_hosts - 1]))
-		restart(ns);
+		restart(ns, "an address is given again");
 	return rc;
 }
 
@@ -576,7 +600,7 @@ int netsvc_host_del(struct netsvc *ns, const uint8_t mac[6])
 		break;
 	}
 	if (ns->n_former == MAX_FORMER) {
-		restart(ns);
+		restart(ns, "many NICs are gone");
 		return rc;
 	}
 	memcpy(ns->former[ns->n_former].mac, gone.mac, 6);

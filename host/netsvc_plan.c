@@ -194,6 +194,8 @@ static void args_dhcp6(struct args *a, const struct netsvc_plan *p)
 	inet_ntop(AF_INET6, &p->subnet6, subnet, sizeof(subnet));
 	/* No "slaac": a guest has the address that the lab says, and no second one. */
 	add(a, "--dhcp-range=%s,static,%u,infinite", subnet, p->prefix6);
+	/* Strangers get no answer, so that a refusal always means a guest (netsvc.c). */
+	add(a, "--dhcp-ignore=tag:dhcpv6,tag:!known");
 	add(a, "--enable-ra");
 	/* The MTU option; a router lifetime of 0: no default route. */
 	add(a, "--ra-param=%s,mtu:%u,%d,0", p->ifname, p->mtu, RA_INTERVAL_S);
@@ -215,9 +217,8 @@ char **netsvc_args(const struct netsvc_plan *p, const char *program)
 	add(&a, "--pid-file=");
 	add(&a, "--leasefile-ro");
 	add(&a, "--log-facility=-");
-	/* What a guest asks is no news; it could fill a disk. */
+	/* What a guest asks is no news. Of DHCPv6 the refusals are wanted (netsvc.c). */
 	add(&a, "--quiet-dhcp");
-	add(&a, "--quiet-dhcp6");
 	add(&a, "--quiet-ra");
 	/* It is nobody already. These two exist everywhere; its defaults need not. */
 	add(&a, "--user=root");

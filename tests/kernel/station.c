@@ -232,6 +232,7 @@ void station_init(struct station *s, struct event_base *base, struct vsw_net *ne
 	memcpy(s->mac, mac, 6);
 	s->base = base;
 	s->seq = seq += 0x100;
+	s->iaid = s->seq;
 	s->link_local = (struct in6_addr){{{0xfe, 0x80}}};
 	memcpy(s->link_local.s6_addr + 8, mac, 3);
 	s->link_local.s6_addr[8] ^= 2;
@@ -383,7 +384,7 @@ static void dhcp6_send(struct station *s, void *arg)
 	}
 	put16(&m, 3); /* IA_NA */
 	put16(&m, d->type == 3 ? 12 + 28 : 12);
-	put32(&m, 1);
+	put32(&m, s->iaid);
 	put32(&m, 0);
 	put32(&m, 0);
 	if (d->type == 3) {

@@ -20,6 +20,7 @@ struct station {
 	struct in_addr ip4;
 	struct in6_addr ip6, link_local;
 	uint32_t seq;
+	uint32_t iaid; /* DHCPv6: of its one address; changes with a restart of some clients */
 };
 
 /* Attached to @net. The calling thread is an RCU reader. */

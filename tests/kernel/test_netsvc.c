@@ -385,6 +385,21 @@ static void test_pool_address_becomes_fixed(void **state)
 	assert_string_not_equal(text4(l.ip), ip);
 }
 
+/* A guest that rebooted, or whose client was started again, may be another client by its ids. */
+static void test_same_nic_another_client(void **state)
+{
+	struct rig *r = *state;
+	struct in6_addr ip, dns;
+
+	assert_true(station_dhcp6(&r->st, &ip, &dns, WAIT_MS));
+	for (unsigned int i = 0; i < 2; i++) {
+		rig_station(r, mac_a);
+		/* Refused at first, which is noticed. */
+		assert_true(wait_until(station_dhcp6(&r->st, &ip, &dns, BRIEF_MS), WAIT_MS));
+		assert_string_equal(text6(ip), "fd00::4");
+	}
+}
+
 static void test_vm_name_goes_on(void **state)
 {
 	struct rig *r = *state;
@@ -729,6 +744,7 @@ int main(void)
 		WITH(test_clashes_are_refused),
 		WITH(test_address_changes_hands),
 		WITH(test_pool_address_becomes_fixed),
+		WITH(test_same_nic_another_client),
 		WITH(test_vm_name_goes_on),
 		WITH(test_guest_claims_a_name),
 		WITH(test_what_it_may_do),

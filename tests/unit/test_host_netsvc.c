@@ -224,6 +224,8 @@ static void test_command_line(void **state)
 	assert_true(has(argv, "--dhcp-option=option:router")); /* none is given */
 	assert_true(has(argv, "--dhcp-range=fd00::,static,64,infinite"));
 	assert_true(has(argv, "--enable-ra"));
+	assert_true(has(argv, "--dhcp-ignore=tag:dhcpv6,tag:!known"));
+	assert_false(has(argv, "--quiet-dhcp6")); /* its refusals are read */
 	assert_true(has(argv, "--ra-param=blue,mtu:9000,600,0"));
 	netsvc_args_free(argv);
 }
