@@ -30,6 +30,10 @@
 #include "vsw_fixture.h"
 #include "vswitch/ports/tap.h"
 
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4 /* Linux 6.2 */
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+
 #define TAP_NAME "hvt0"
 #define HERE	 7 /* frame_mac() of the TAP's side, and of the station's */
 #define THERE	 9
@@ -296,6 +300,63 @@ static void test_small_to_kernel(void **state)
 	assert_memory_equal(got.data, big.data, big.len);
 }
 
+static bool kernel_has_uso(struct rig *r)
+{
+	if (atomic_load(&tap_port(r->tap)->caps) & VSW_CAP_USO)
+		return true;
+	print_message("this kernel knows no UDP segmentation of a TAP (Linux 6.2 does)\n");
+	return false;
+}
+
+static void test_large_udp_from_kernel(void **state)
+{
+	struct rig *r = *state;
+	struct virtio_net_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
+				   .gso_type = VIRTIO_NET_HDR_GSO_UDP_L4,
+				   .gso_size = 1000,
+				   .csum_offset = 6};
+
+	if (!kernel_has_uso(r))
+		skip();
+	frame_udp(&big, HERE, THERE, 4500);
+	want = big;
+	h.hdr_len = big.payload;
+	h.csum_start = big.l4;
+	frame_make_partial(&big, false);
+	kernel_sends(r, &big, &h);
+	assert_true(wait_until(arrived(r) == 5, WAIT_MS));
+	for (unsigned int i = 0; i < 5; i++) {
+		const struct test_frame *f = &r->st.frame[i];
+
+		memcpy(got.data, f->data, f->len);
+		got.len = f->len;
+		assert_true(frame_parse(&got));
+		assert_true(frame_ip_sum_ok(&got) && frame_l4_sum_ok(&got));
+		assert_int_equal(got.len - got.payload, i < 4 ? 1000 : 500);
+		assert_memory_equal(got.data + got.payload, want.data + want.payload + i * 1000,
+				    got.len - got.payload);
+	}
+	assert_int_equal(atomic_load(&tap_port(r->tap)->stats.tx_gso), 1);
+}
+
+static void test_large_udp_to_kernel(void **state)
+{
+	struct rig *r = *state;
+	struct virtio_net_hdr h;
+
+	if (!kernel_has_uso(r))
+		skip();
+	frame_udp(&big, THERE, HERE, 4500);
+	want = big;
+	station_sends(r, &big, PKT_GSO_UDP | PKT_CSUM_L4 | PKT_CSUM_IP, 1000);
+	assert_true(kernel_hears(r, &h, &got) > 0);
+	assert_int_equal(h.gso_type, VIRTIO_NET_HDR_GSO_UDP_L4);
+	assert_int_equal(h.gso_size, 1000);
+	assert_int_equal(got.len, want.len);
+	assert_memory_equal(got.data + want.payload, want.data + want.payload,
+			    want.len - want.payload);
+}
+
 static uint64_t drops(struct rig *r, enum vsw_drop why)
 {
 	return atomic_load(&tap_port(r->tap)->stats.drops[why]);
@@ -365,6 +426,8 @@ int main(void)
 		WITH(test_waits_for_buffers),
 		WITH(test_large_to_kernel),
 		WITH(test_small_to_kernel),
+		WITH(test_large_udp_from_kernel),
+		WITH(test_large_udp_to_kernel),
 		WITH(test_too_big_for_the_network),
 		WITH(test_interface_goes),
 		cmocka_unit_test(test_wrong_descriptors),

@@ -47,6 +47,9 @@
 #define TUN_F_USO4 0x20
 #define TUN_F_USO6 0x40
 #endif
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
 
 /* Debts that no packet has: vsw_send() counts it as malformed. */
 #define MALFORMED PKT_GSO
