@@ -108,12 +108,15 @@ struct run_nic_change {
 int run_nic_set(struct run_nic *rn, const struct run_nic_change *change, run_nic_done_fn done,
 		void *arg, char *why, size_t why_size);
 
-/* Link of the vNIC as the guest sees it, of both paths; the switch stops both too. 0 or -errno. */
+/*
+ * Link of the vNIC as the guest sees it, of both paths; the switch stops both too. 0; -ENOTCONN
+ * there is only the VF and nobody drives it: kept, and shown when somebody does; -errno.
+ */
 int run_nic_link(struct run_nic *rn, bool up);
 /*
  * Link of one path, under the vNIC's: a path is up when both are and, for the VF, its life does not
  * hold it down. The switch goes on delivering to it. Kept over plugging and restarts. 0; -ENODEV
- * no such path; -errno.
+ * no such path; -ENOTCONN as above; -errno.
  */
 int run_nic_path_link(struct run_nic *rn, enum plug_path path, bool up);
 

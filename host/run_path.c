@@ -200,8 +200,8 @@ int run_nic_link(struct run_nic *rn, bool up)
 	int rc = vnic_link_set(rn->vnic, up);
 
 	run_path_show_link(rn);
-	/* Nobody drives the VF: it is shown when somebody does. */
-	return rc == -ENOTCONN ? 0 : rc;
+	/* Nobody drives the VF: it is shown when somebody does. The other path shows it now. */
+	return rc == -ENOTCONN && vnic_vhost(rn->vnic) ? 0 : rc;
 }
 
 int run_nic_path_link(struct run_nic *rn, enum plug_path path, bool up)
@@ -213,7 +213,7 @@ int run_nic_path_link(struct run_nic *rn, enum plug_path path, bool up)
 	rc = vnic_path_link_set(rn->vnic, path, up);
 	if (path == PLUG_SYNTHETIC)
 		run_path_show_link(rn);
-	return rc == -ENOTCONN ? 0 : rc;
+	return rc;
 }
 
 /* ---- what vNICs say and ask ---- */

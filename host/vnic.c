@@ -182,6 +182,18 @@ static void tell_synthetic(struct vnic *v, const char *name)
 			       "time_ns", (json_int_t)now_ns()));
 }
 
+/* As vf.c does it, where there is a VF. */
+static void switch_alone(struct vnic *v, enum vf_receive where)
+{
+	enum vf_receive prev = v->receive;
+
+	receive(v, where);
+	v->ops->tell(v->arg, v, "PATH_SWITCHED",
+		     json_pack("{s:s, s:s, s:s, s:I}", "vnic", v->id, "path",
+			       vf_receive_name(where), "previous", vf_receive_name(prev), "time_ns",
+			       (json_int_t)now_ns()));
+}
+
 static void synthetic_driven(struct vnic *v, bool driven)
 {
 	if (v->syn_driven == driven)
@@ -191,7 +203,7 @@ static void synthetic_driven(struct vnic *v, bool driven)
 	if (v->vf)
 		vf_on_synthetic(v->vf, driven);
 	else
-		receive(v, driven ? VF_RX_SYNTHETIC : VF_RX_NOBODY);
+		switch_alone(v, driven ? VF_RX_SYNTHETIC : VF_RX_NOBODY);
 	v->ops->driven(v->arg, v);
 }
 
