@@ -386,8 +386,8 @@ static void begin_report(struct drill *d)
 
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
 	d->report = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:[], s:[], s:[]}", "drill",
-			      d->kind->name, "target", *d->target.vnic ? d->target.vnic :
-									 d->target.name,
+			      d->kind->name, "target",
+			      d->kind->nic ? d->target.vnic : d->target.name,
 			      "version", HVLAB_VERSION, "date", date, "summary", d->kind->summary,
 			      "options", options_json(&d->opt), "limits",
 			      limits_json(&d->opt.limits), "start_ns", (json_int_t)now_ns(),

@@ -259,12 +259,14 @@ static void default_limits(struct drill *d)
 	struct drill_limits *l = &d->opt.limits;
 	bool graceful = !strcmp(d->opt.way, "graceful") || !strcmp(d->opt.way, "slow");
 	bool reset = !strcmp(d->kind->name, "reset"), flap = !strcmp(d->kind->name, "flap");
-	bool careful = graceful && !reset && !flap;
+	/* A net_failover guest drops what comes on the standby while it has a primary. */
+	bool careful = graceful && !reset && !flap && !d->opt.hold_both_ms;
+	long races = (long)d->opt.delay_link_ms + (long)d->opt.hold_both_ms;
 	/* Either leaves the guest with a dead device under its driver. */
 	bool dead = !strcmp(d->opt.way, "surprise") || !strcmp(d->opt.way, "refused");
 
 	if (l->gap_ms == UNSET)
-		l->gap_ms = reset ? 30000 : dead ? -1 : 1000;
+		l->gap_ms = reset ? 30000 : dead ? -1 : 1000 + races;
 	if (l->lost == UNSET)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)
@@ -273,7 +275,7 @@ static void default_limits(struct drill *d)
 	if (l->complaints == UNSET)
 		l->complaints = dead ? -1 : 0;
 	if (l->op_ms == UNSET)
-		l->op_ms = 15000 + d->opt.delay_link_ms + d->opt.hold_both_ms;
+		l->op_ms = 15000 + races;
 	/* A device that goes without a word makes its driver complain, and rightly so. */
 	d->opt.strict_complaints = careful;
 }

@@ -205,14 +205,17 @@ int drill_counters(struct drill *d, json_t **out)
 
 int drill_sampler_start(struct drill *d, unsigned int max_ms)
 {
-	json_t *vnics = json_pack("[s]", d->target.vnic);
+	json_t *args = json_pack("{s:i}", "max_ms", (int)MIN(max_ms, 600000u)), *vnics;
 	int ret;
 
-	if (*d->peer.vnic)
-		json_array_append_new(vnics, json_string(d->peer.vnic));
-	ret = drill_call(d, "sampler-start",
-			 json_pack("{s:i, s:o}", "max_ms", (int)MIN(max_ms, 600000u), "vnics", vnics),
-			 0, NULL);
+	/* Of a VM also those that come while it runs. */
+	if (d->kind && d->kind->nic) {
+		vnics = json_pack("[s]", d->target.vnic);
+		if (*d->peer.vnic)
+			json_array_append_new(vnics, json_string(d->peer.vnic));
+		json_object_set_new(args, "vnics", vnics);
+	}
+	ret = drill_call(d, "sampler-start", args, 0, NULL);
 	if (ret == -EBUSY)
 		return drill_fail(d, ret,
 				  "another drill runs in this lab, or one was killed: "

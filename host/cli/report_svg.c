@@ -131,6 +131,16 @@ static void draw_operations(struct picture *p)
 	p->y += OPS_H;
 }
 
+/* The NIC that is the target, or one of the VM that is. */
+static bool is_target(const struct picture *p, const char *vnic)
+{
+	const char *target = out_str(p->report, "target", "");
+	size_t len = strlen(target);
+
+	return !strncmp(vnic, target, len) &&
+	       (!vnic[len] || (vnic[len] == '/' && !strchr(target, '/')));
+}
+
 /* ---- bands: who is what from when to when ---- */
 
 static void band(struct picture *p, const char *name, double from, double to, double y)
@@ -155,7 +165,7 @@ static void band(struct picture *p, const char *name, double from, double to, do
 /* From events named @event: what was in force, by their member @key, before it by "previous". */
 static void draw_band(struct picture *p, const char *title, const char *event, const char *key)
 {
-	const char *target = out_str(p->report, "target", ""), *now = NULL;
+	const char *now = NULL;
 	double since = p->t0;
 	json_t *e;
 	size_t i;
@@ -164,7 +174,7 @@ static void draw_band(struct picture *p, const char *title, const char *event, c
 		double at = number(e, "time_ns");
 
 		if (strcmp(out_str(e, "event", ""), event) != 0 ||
-		    strcmp(out_str(e, "vnic", ""), target) != 0)
+		    !is_target(p, out_str(e, "vnic", "")))
 			continue;
 		if (at >= p->t1)
 			break;
@@ -198,6 +208,19 @@ static void spread(const struct picture *p, double *px, double from, double to, 
 	}
 }
 
+/* "a/eth0/vf" is the VF of target a/eth0, of target a the VF of eth0. */
+static void lane_label(const struct picture *p, const struct lane *l, char *buf, size_t size)
+{
+	const char *nic = strchr(out_str(p->report, "target", ""), '/') ? NULL :
+									   strchr(l->name, '/');
+	int len = nic ? (int)strcspn(nic + 1, "/") : 0;
+
+	snprintf(buf, size, "%.*s%s%s", len, nic ? nic + 1 : "", nic ? " " : "",
+		 !strcmp(l->class, "vf")    ? "VF" :
+		 !strcmp(l->class, "syn") ? "synthetic" :
+					    l->name);
+}
+
 static struct lane *lane_of(struct lane lanes[MAX_PATHS], const char *name)
 {
 	for (int i = 0; i < MAX_PATHS; i++) {
@@ -216,16 +239,18 @@ static struct lane *lane_of(struct lane lanes[MAX_PATHS], const char *name)
 /* Only the target's paths; when the daemon has none, its whole NIC. */
 static void collect(const struct picture *p, struct lane lanes[MAX_PATHS], bool paths)
 {
-	const char *target = out_str(p->report, "target", "");
 	double start = number(p->samples, "start_ns");
-	size_t len = strlen(target), i, k;
 	json_t *port, *row;
+	size_t i, k;
 
 	json_array_foreach(json_object_get(p->samples, "paths"), i, port) {
-		const char *name = out_str(port, "port", "");
+		const char *name = out_str(port, "port", ""), *path = strchr(name, '/');
+		char vnic[64];
 		struct lane *l;
 
-		if (strncmp(name, target, len) != 0 || (paths ? name[len] != '/' : name[len] != '\0'))
+		path = path ? strchr(path + 1, '/') : NULL;
+		snprintf(vnic, sizeof(vnic), "%.*s", path ? (int)(path - name) : 63, name);
+		if (!is_target(p, vnic) || paths != (path != NULL))
 			continue;
 		l = lane_of(lanes, name);
 		if (!l)
@@ -315,7 +340,6 @@ static void draw_paths(struct picture *p)
 	for (int l = 0; l < MAX_PATHS && lanes[l].used; l++) {
 		double mid = p->y + PATH_H / 2.0, half = PATH_H / 2.0 - 8;
 		double scale = top > 0 ? half / top : 0;
-		const char *slash = strrchr(lanes[l].name, '/');
 		char class[16], text[80];
 
 		fprintf(p->to, "<rect class=\"lane\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\"/>\n",
@@ -326,9 +350,8 @@ static void draw_paths(struct picture *p)
 		snprintf(class, sizeof(class), "c-%s r", lanes[l].class);
 		draw_columns(p, class, lanes[l].rx, scale, half + 4, mid, -1);
 		fprintf(p->to, "<path class=\"axis\" d=\"M%d %.1fh%d\"/>\n", LEFT, mid, PLOT);
-		label(p, mid - 16, "l b", slash && !strcmp(lanes[l].class, "vf")   ? "VF" :
-					  slash && !strcmp(lanes[l].class, "syn") ? "synthetic" :
-									    lanes[l].name);
+		lane_label(p, &lanes[l], text, sizeof(text));
+		label(p, mid - 16, "l b", text);
 		snprintf(text, sizeof(text), "sent %.0f", lanes[l].n_tx);
 		label(p, mid - 2, "s", text);
 		snprintf(text, sizeof(text), "received %.0f", lanes[l].n_rx);
