@@ -84,11 +84,11 @@ void vsw_nic_receive(struct vsw_nic *nic, struct vsw_port *path, bool park);
 struct vsw_nic_info {
 	struct vsw_port *path; /* chosen; NULL: none */
 	bool park;
-	uint64_t switches;	    /* changes of the chosen path */
-	uint64_t parked;	    /* packets, ever */
+	uint64_t switches; /* changes of the chosen path */
+	uint64_t parked;   /* packets, ever */
 	uint64_t parked_now, parked_bytes_now;
-	uint64_t park_lost;	    /* packets parked, then dropped; counted as drops too */
-	uint64_t park_longest_ns;   /* longest stay so far */
+	uint64_t park_lost;	  /* packets parked, then dropped; counted as drops too */
+	uint64_t park_longest_ns; /* longest stay so far */
 };
 void vsw_nic_get_info(struct vsw_nic *nic, struct vsw_nic_info *info);
 

@@ -74,9 +74,9 @@ struct vsw_waiter {
 struct vsw_port {
 	const struct vsw_port_ops *ops;
 	char name[VSW_NAME_SIZE]; /* "a/eth0", of a path "a/eth0/vf" */
-	uint8_t mac[6];		/* the vNIC's own address; all zero: none (learned only) */
-	uint32_t mtu;		/* largest IP packet it takes; 0: the network's */
-	_Atomic uint32_t caps;	/* VSW_CAP_* now in force on receive */
+	uint8_t mac[6];		  /* the vNIC's own address; all zero: none (learned only) */
+	uint32_t mtu;		  /* largest IP packet it takes; 0: the network's */
+	_Atomic uint32_t caps;	  /* VSW_CAP_* now in force on receive */
 	/*
 	 * Both are the device's to write, and followed by vsw_port_wake(). A path of a vNIC
 	 * (vswitch/nic.h) is not stopped by its own link, only by the vNIC's. A vNIC's own port
@@ -86,12 +86,12 @@ struct vsw_port {
 	_Atomic bool receiving; /* the guest's driver takes packets; false: not a destination */
 	struct vsw_port_stats stats;
 	/* the switch's own: */
-	_Atomic(struct vsw_net *) net;	 /* NULL: not attached */
+	_Atomic(struct vsw_net *) net;	  /* NULL: not attached */
 	_Atomic(struct vsw_port *) outer; /* the vNIC's port this is a path of, or NULL */
-	struct vsw_nic *nic;		 /* this is that vNIC's own port; constant */
-	uint32_t id;			 /* unique while the process lives; 0: never attached */
-	uint32_t n_macs;		 /* learned behind it; under the FDB's lock */
-	_Atomic uint64_t learn_again_ms; /* no room for more addresses before that */
+	struct vsw_nic *nic;		  /* this is that vNIC's own port; constant */
+	uint32_t id;			  /* unique while the process lives; 0: never attached */
+	uint32_t n_macs;		  /* learned behind it; under the FDB's lock */
+	_Atomic uint64_t learn_again_ms;  /* no room for more addresses before that */
 	_Atomic(struct capture *) capture;
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;

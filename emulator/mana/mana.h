@@ -31,11 +31,11 @@ struct mana_vport_conf {
 
 /* Things that happen to a device; called on its worker: post elsewhere, do not block. */
 enum mana_event_type {
-	MANA_EV_CONNECTED,    /* a client (QEMU) */
+	MANA_EV_CONNECTED, /* a client (QEMU) */
 	MANA_EV_DISCONNECTED,
-	MANA_EV_DRIVER,	      /* VERIFY_VF_DRIVER_VERSION: os_type, version strings known */
-	MANA_EV_DRIVEN,	      /* the guest's driver turned receive on for a vPort */
-	MANA_EV_UNDRIVEN,     /* receive off, reset, or client gone */
+	MANA_EV_DRIVER,	  /* VERIFY_VF_DRIVER_VERSION: os_type, version strings known */
+	MANA_EV_DRIVEN,	  /* the guest's driver turned receive on for a vPort */
+	MANA_EV_UNDRIVEN, /* receive off, reset, or client gone */
 	/*
 	 * The guest's driver has given the function up: DEREGISTER_DEVICE of the Ethernet
 	 * function, hardware channel torn down or replaced, FLR, reset, client gone; text says
@@ -44,7 +44,7 @@ enum mana_event_type {
 	 */
 	MANA_EV_RELEASED,
 	MANA_EV_RESET,
-	MANA_EV_GUEST_ERROR,  /* a rejected request or malformed queue entry: see text */
+	MANA_EV_GUEST_ERROR, /* a rejected request or malformed queue entry: see text */
 };
 
 struct mana_event {
@@ -120,7 +120,7 @@ struct mana_vport_info {
 	bool rss;
 	uint64_t bw_limit_mbps; /* SET_BW_CLAMP now in force; 0: none */
 	uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
-	/* rx_no_buffer: frames lost for want of one; rx_coalesced: packets that shared a completion */
+	/* rx_no_buffer: frames lost for want of one; rx_coalesced: packets sharing a completion */
 	uint64_t tx_tso, tx_errors, tx_held_ns, rx_no_buffer, rx_errors, rx_coalesced;
 	uint64_t tx_wqes, rx_wqes, cqes, eqes, doorbells;
 };

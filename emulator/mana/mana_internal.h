@@ -168,9 +168,9 @@ struct mana_eq {
 	bool starved; /* a CQ's event found it full */
 	uint64_t eqes;
 	/* moderation */
-	bool put_off;		/* an interrupt is due at quiet_until */
-	uint64_t quiet_until;	/* ns */
-	uint64_t work;		/* completions told since rate_since */
+	bool put_off;		  /* an interrupt is due at quiet_until */
+	uint64_t quiet_until;	  /* ns */
+	uint64_t work;		  /* completions told since rate_since */
 	uint64_t rate_since, gap; /* ns; adaptive */
 	/* owner only */
 	uint32_t id, db_page;
@@ -209,7 +209,7 @@ struct mana_cq {
 	struct mana_eq *eq; /* NULL: reports nowhere */
 	uint64_t cqes, eqes;
 	uint64_t told; /* of cqes, when the last event was made */
-	void *owner; /* struct mana_sq, struct mana_rxq or NULL (HWC) */
+	void *owner;   /* struct mana_sq, struct mana_rxq or NULL (HWC) */
 	bool is_rx;
 };
 
@@ -551,7 +551,7 @@ static inline struct mana_vport *port_to_vport(struct vsw_port *port)
  */
 void guest_error(struct mana *m, uint32_t vport, const char *fmt, ...) PRINTF_LIKE(3, 4);
 void mana_emit(struct mana *m, enum mana_event_type type, uint32_t vport, const char *text);
-/* Everything the guest's driver made is gone; identity and figures stay. @why: as RELEASED's text. */
+/* Everything the guest's driver made is gone; identity and figures stay. @why: RELEASED's text. */
 void device_clear(struct mana *m, const char *why);
 /* The driver has given the function up. */
 void device_released(struct mana *m, const char *why);

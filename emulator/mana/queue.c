@@ -272,8 +272,8 @@ void cq_notify(struct mana_cq *cq, int *vector)
 		cq->armed = false;
 		return;
 	}
-	if (eq_post(cq->eq, GDMA_EQE_COMPLETION, cq->id, (uint32_t)(cq->cqes - cq->told),
-		    vector) == -ENOSPC) {
+	if (eq_post(cq->eq, GDMA_EQE_COMPLETION, cq->id, (uint32_t)(cq->cqes - cq->told), vector) ==
+	    -ENOSPC) {
 		cq->fresh = cq->owed = true;
 		return;
 	}

@@ -208,7 +208,8 @@ static enum rx_result store_frame(struct rx_run *run, struct vsw_frame *f, uint3
 		if (n < 0)
 			guest_error(run->vp->m, run->vp->index, "rq %u: unusable WQE at %u",
 				    q->wq.id, pos);
-		vsw_port_drop_frame(&run->vp->port, f, n < 0 ? VSW_DROP_RX_ERROR : VSW_DROP_TOO_BIG);
+		vsw_port_drop_frame(&run->vp->port, f,
+				    n < 0 ? VSW_DROP_RX_ERROR : VSW_DROP_TOO_BIG);
 		return RX_DONE;
 	}
 	facts = vsw_frame_copy(f, iov, (unsigned int)n);

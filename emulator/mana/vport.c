@@ -171,8 +171,7 @@ static uint32_t create_wq_obj(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_PARAM;
 	while (slot < vp->offered && (rx ? vp->rxq[slot].active : vp->sq[slot].active))
 		slot++;
-	if (slot == vp->offered || ids_full(&m->wqs) || ids_full(&m->cqs) ||
-	    ids_full(&m->objs))
+	if (slot == vp->offered || ids_full(&m->wqs) || ids_full(&m->cqs) || ids_full(&m->objs))
 		return GDMA_STATUS_NO_RESOURCE;
 	if (ring_from_region(m, &wq_ring, wq_region, GUEST_MEM_R) ||
 	    ring_from_region(m, &cq_ring, cq_region, GUEST_MEM_RW)) {

@@ -156,8 +156,7 @@ static void on_interrupt(struct drv_vport *vp, uint32_t *got)
 
 static void everything_is_told(enum mana_moderation mode, bool change, unsigned int n_workers)
 {
-	const struct rig_conf c = {.lab = {.n_workers = n_workers,
-					   .conf = {.moderation = mode}}};
+	const struct rig_conf c = {.lab = {.n_workers = n_workers, .conf = {.moderation = mode}}};
 	struct rig *r = rig_start(&c);
 	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 64);
 	struct drv_txq *q = &r->vp[0].tx[0];

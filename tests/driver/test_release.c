@@ -207,8 +207,7 @@ static void a_long_name_is_whole(void **state)
 	m = mana_new(r->lab.worker[0], &mc);
 	assert_non_null(m);
 	assert_string_equal(mana_port(m, 0)->name, name);
-	assert_string_equal(mana_port(m, 1)->name,
-			    "abcdefghijklmnopqrstuvwx/abcdefghijklmno/vf.1");
+	assert_string_equal(mana_port(m, 1)->name, "abcdefghijklmnopqrstuvwx/abcdefghijklmno/vf.1");
 	mana_free(m);
 }
 

@@ -438,9 +438,9 @@ int main(void)
 	static int spin = 1;
 #define BOTH(f)                                                                                    \
 	cmocka_unit_test_setup_teardown(f, setup, teardown),                                       \
-		{                                                                                  \
-			#f " (spinning)", f, setup, teardown, &spin                                \
-		}
+	{                                                                                          \
+#f " (spinning)", f, setup, teardown, &spin                                        \
+	}
 	const struct CMUnitTest tests[] = {
 		BOTH(letters_run_in_order_on_the_worker),
 		BOTH(what_is_left_is_reported_again),
