@@ -59,22 +59,34 @@ static struct guard {
 static pthread_mutex_t guards_lock = PTHREAD_MUTEX_INITIALIZER;
 static struct sigaction old_sigbus;
 
+/* Zero pages from @page to @end in place of what a file no longer has. */
+static bool replace(uintptr_t page, uintptr_t end)
+{
+	return mmap((void *)page, end - page, PROT_READ | PROT_WRITE,
+		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1, 0) != MAP_FAILED;
+}
+
 static void on_sigbus(int sig, siginfo_t *si, void *ctx)
 {
+	/* A mapping of huge pages can only be cut between two of them. */
+	static const uintptr_t page_sizes[] = {4096, 2u << 20, 1u << 30};
 	uintptr_t at = (uintptr_t)si->si_addr;
 	int saved = errno;
 
 	for (unsigned int i = 0; i < MAX_GUARDS; i++) {
 		size_t size = atomic_load(&guards[i].size);
 		uintptr_t start = atomic_load(&guards[i].start);
-		uintptr_t page = at & ~(uintptr_t)4095;
+		bool done = false;
 
 		if (!size || at < start || at - start >= size)
 			continue;
 		/* From the fault to the end: what lies behind a truncation is gone as well. */
-		if (mmap((void *)page, start + size - page, PROT_READ | PROT_WRITE,
-			 MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-			 0) == MAP_FAILED)
+		for (unsigned int k = 0; k < ARRAY_SIZE(page_sizes) && !done; k++) {
+			uintptr_t page = at & ~(page_sizes[k] - 1);
+
+			done = replace(MAX(page, start), start + size);
+		}
+		if (!done)
 			break;
 		atomic_store(&atomic_load(&guards[i].owner)->poisoned, true);
 		errno = saved;

@@ -172,6 +172,29 @@ static void a_truncated_file_poisons_and_does_not_kill(void **state)
 	guest_mem_free(gm);
 }
 
+/* A mapping of huge pages cannot be cut anywhere: the zero pages begin where one of them does. */
+static void truncated_huge_pages_do_not_kill_either(void **state)
+{
+	struct guest_mem *gm = guest_mem_new(8);
+	uint64_t huge = 2u << 20;
+	int fd = memfd_create("test", MFD_CLOEXEC | MFD_HUGETLB);
+	uint8_t b[2] = {0xaa, 0xbb};
+
+	(void)state;
+	if (fd < 0) {
+		guest_mem_free(gm);
+		skip(); /* a kernel without hugetlbfs */
+	}
+	assert_int_equal(ftruncate(fd, (off_t)(2 * huge)), 0);
+	assert_int_equal(guest_mem_map(gm, 0, 2 * huge, fd, 0, GUEST_MEM_RW), 0);
+	assert_int_equal(ftruncate(fd, (off_t)huge), 0);
+	assert_int_equal(guest_mem_read(gm, huge + 5 * PAGE, b, 2), 0);
+	assert_int_equal(b[0] | b[1], 0);
+	assert_true(guest_mem_poisoned(gm));
+	close(fd);
+	guest_mem_free(gm);
+}
+
 struct reader {
 	struct guest_mem *gm;
 	_Atomic int inside, leave;
@@ -251,6 +274,7 @@ int main(void)
 		cmocka_unit_test(rights_are_the_range_s_own),
 		cmocka_unit_test(unmap_takes_whole_ranges_only),
 		cmocka_unit_test(a_truncated_file_poisons_and_does_not_kill),
+		cmocka_unit_test(truncated_huge_pages_do_not_kill_either),
 		cmocka_unit_test(unmap_waits_for_dma_in_flight),
 		cmocka_unit_test(thousands_of_maps_of_one_inode_share_a_mapping),
 	};
