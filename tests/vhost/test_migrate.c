@@ -612,6 +612,37 @@ static void a_ring_whose_memory_is_taken_away_halts(void **state)
 	rig_stop(r);
 }
 
+/* VIRTIO_F_RING_RESET: QEMU stops one ring and starts it with another size, from index 0. */
+static void a_single_ring_is_reset_and_resized(void **state)
+{
+	struct rig *r = rig_start(NULL);
+	struct vu *c = &r->c[0];
+	uint16_t base;
+
+	(void)state;
+	for (unsigned int k = 0; k < 6; k++) {
+		struct vu_ring *q = &c->ring[k & 1];
+
+		rig_alive(r, 0, 1);
+		assert_int_equal(vu_ring_stop(q, &base), 0);
+		free(q->free);
+		free(q->chain);
+		free(q->slot);
+		fd_close(&q->kick);
+		fd_close(&q->call);
+		fd_close(&q->err);
+		c->conf.ring_size = (uint16_t)(8u << k);
+		c->conf.tx_slot = 4096;
+		assert_int_equal(vu_ring_make(c, q->index, 0), 0);
+		if (!(k & 1))
+			vu_rx_fill(q, q->num);
+		assert_int_equal(vu_ring_start(q, 0), 0);
+		assert_int_equal(vu_sync(c), 0);
+	}
+	rig_alive(r, 0, 1);
+	rig_stop(r);
+}
+
 /* ... also one that a sender waits for, watched by a worker that does not sleep. */
 static void a_starved_ring_whose_memory_is_taken_away_halts(void **state)
 {
@@ -652,6 +683,7 @@ int main(void)
 		cmocka_unit_test(a_scribbled_in_flight_area_does_no_harm),
 		cmocka_unit_test(a_rarp_is_sent_in_the_guests_name),
 		cmocka_unit_test(memory_may_change_under_running_rings),
+		cmocka_unit_test(a_single_ring_is_reset_and_resized),
 		cmocka_unit_test(a_ring_whose_memory_is_taken_away_halts),
 		cmocka_unit_test(a_starved_ring_whose_memory_is_taken_away_halts),
 	};
