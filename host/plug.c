@@ -30,8 +30,8 @@
 #include "base/util.h"
 
 /*
- * ms. device_add of a VF opens its socket and exchanges messages, each bounded by x-msg-timeout
- * (5 s); every other command waits behind it.
+ * ms. device_add of a VF opens its socket and exchanges messages, each bounded by x-msg-timeout and
+ * VERSION by 5 s; every other command waits behind it.
  */
 #define REPLY_MS 15000
 #define RETRY_MS 1000
@@ -116,7 +116,8 @@ static void on_reply(void *arg, int rc, json_t *ret, const char *desc)
 	struct command *c = arg;
 
 	(void)ret;
-	if (c->dev->number == c->number)
+	/* The monitor closed: that is no answer, QEMU ends, and plug_on_vm_down() ends this. */
+	if (c->dev->number == c->number && rc != -ECONNRESET && rc != -ECANCELED)
 		c->fn(c->dev, rc, desc ? desc : "");
 	free(c);
 }
@@ -306,13 +307,19 @@ int plug_add(struct plug *p, unsigned int slot, enum plug_path path, const struc
 
 static int ask(struct dev *d);
 
+/* Asked again too soon. With native hot plug the slot's lamp blinks for five seconds meanwhile. */
+static bool under_way(const char *desc)
+{
+	return strstr(desc, "in the process of unplug") || strstr(desc, "guest is busy");
+}
+
 static void on_asked(struct dev *d, int rc, const char *desc)
 {
 	if (d->state != PLUG_REMOVING || d->at != AT_DEVICE)
 		return;
 	if (not_found(rc, desc))
 		deleted(d);
-	else if (rc && rc != -ETIMEDOUT && !strstr(desc, "in the process of unplug"))
+	else if (rc && rc != -ETIMEDOUT && !under_way(desc))
 		finish(d, PLUG_THERE, rc, desc);
 }
 

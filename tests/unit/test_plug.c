@@ -397,6 +397,9 @@ static void what_is_lost_is_repeated(void **state)
 	refused(r, "device_del", "vf3", "Device vf3 is already in the process of unplug");
 	run_for(r, 1100);
 	answer_rc(r, "device_del", "vf3", -ETIMEDOUT, "QEMU did not answer device_del in time");
+	run_for(r, 1100);
+	refused(r, "device_del", "vf3",
+		"Hot-unplug failed: guest is busy (power indicator blinking)");
 	assert_int_equal(r->n_done, 0);
 	deleted(r, "vf3");
 	ended(r, PLUG_VF, PLUG_NONE, 0, "");
