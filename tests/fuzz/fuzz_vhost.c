@@ -3,8 +3,8 @@
  * Feeds a vhost port what a front end and its guest might: messages through a real socket, and
  * bytes in shared memory that the rings lie in.
  *
- * Input: steps of a control byte and two bytes of length (little endian), a number byte, and as many
- * bytes. The low three bits of the control byte say what a step is:
+ * Input: steps of a control byte and two bytes of length (little endian), a number byte, and as
+ *many bytes. The low three bits of the control byte say what a step is:
  *
  *	0	a message with that number as its request; the header is made here
  *	1	the same, with a descriptor of the memory (0x10: an eventfd) and 0x20: NEED_REPLY

@@ -247,7 +247,8 @@ static void an_evil_receive_ring_breaks_alone(void **state)
 		frame_to_queue_0(r);
 		broken(r, q);
 		/* The frame went to the other queue instead. */
-		assert_true(vu_rx_wait(vu_rxq(&r->c[0], 1), r->g.data, FRAME_MAX, NULL, WAIT_MS) > 0);
+		assert_true(vu_rx_wait(vu_rxq(&r->c[0], 1), r->g.data, FRAME_MAX, NULL, WAIT_MS) >
+			    0);
 		assert_true(rig_info(r, 0).driven);
 		mended(r, q);
 		rig_stop(r);
@@ -372,7 +373,8 @@ static void a_truncated_memory_breaks_the_rings_and_nothing_else(void **state)
 		assert_int_equal(vu_tx_post(vu_txq(&r->c[1], 0), r->f.data, r->f.len, NULL), 0);
 		vu_kick(vu_txq(&r->c[1], 0), true);
 	}
-	assert_true(wait_until((fd_event_signal(c->ring[1].kick), !rig_info(r, 0).driven), WAIT_MS));
+	assert_true(
+		wait_until((fd_event_signal(c->ring[1].kick), !rig_info(r, 0).driven), WAIT_MS));
 	assert_true(wait_until(vu_tx_reap(vu_txq(&r->c[1], 0)), WAIT_MS));
 	rig_alive(r, 1, 2);
 	rig_down(r, 0);
@@ -402,13 +404,15 @@ static void scribbled_rings_do_no_harm(void **state)
 			while (n--) {
 				struct vring_desc *d = &q->desc[rng_below(&rng, q->num)];
 				uint64_t any[] = {VU_GPA0 + rng_below(&rng, 1 << 25),
-						  VU_GPA1 + rng_below(&rng, 1 << 25), rng_u64(&rng)};
+						  VU_GPA1 + rng_below(&rng, 1 << 25),
+						  rng_u64(&rng)};
 
-				*d = desc(any[rng_below(&rng, 3)],
-					  rng_below(&rng, 4) ? rng_below(&rng, 5000)
-							     : (uint32_t)rng_u64(&rng),
-					  (uint16_t)rng_below(&rng, 8),
-					  (uint16_t)rng_below(&rng, rng_below(&rng, 2) ? 256 : 300));
+				*d = desc(
+					any[rng_below(&rng, 3)],
+					rng_below(&rng, 4) ? rng_below(&rng, 5000)
+							   : (uint32_t)rng_u64(&rng),
+					(uint16_t)rng_below(&rng, 8),
+					(uint16_t)rng_below(&rng, rng_below(&rng, 2) ? 256 : 300));
 				q->avail->ring[rng_below(&rng, q->num)] =
 					(uint16_t)rng_below(&rng, 257);
 			}
@@ -426,9 +430,11 @@ static void scribbled_rings_do_no_harm(void **state)
 			assert_int_equal(vu_ring_stop(&c->ring[k], &base), 0);
 			assert_int_equal(vu_ring_start(&c->ring[k], base), 0);
 		}
-		/* What client 0 has sent is anything; the neighbours stay in step with each other. */
+		/* What client 0 has sent is anything; the neighbours stay in step with each other.
+		 */
 		for (unsigned int i = 1; i < 3; i++) {
-			while (vu_rx_poll(vu_rxq(&r->c[i], 0), r->g.data, FRAME_MAX, NULL, NULL) > 0)
+			while (vu_rx_poll(vu_rxq(&r->c[i], 0), r->g.data, FRAME_MAX, NULL, NULL) >
+			       0)
 				;
 			vu_rx_fill(vu_rxq(&r->c[i], 0), 256);
 		}

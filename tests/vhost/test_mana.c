@@ -140,7 +140,8 @@ static void sums_owed_to_mana_are_paid(void **state)
 		tx = owe(&b->r->g, 0);
 		to_mana(b, &b->r->g, &tx);
 		rig_expect(b->r, 0, &b->r->f, &rx);
-		assert_true(rx.flags & (i & 2 ? MANA_RX_UDP_CSUM_SUCCEED : MANA_RX_TCP_CSUM_SUCCEED));
+		assert_true(rx.flags &
+			    (i & 2 ? MANA_RX_UDP_CSUM_SUCCEED : MANA_RX_TCP_CSUM_SUCCEED));
 	}
 	stop(b);
 }
@@ -156,8 +157,8 @@ static void sums_owed_by_mana_stay_owed_or_are_paid(void **state)
 		bool udp = i & 2, v6 = i & 1;
 		struct frame_spec s =
 			spec(b, false, v6 ? 6 : 4, udp ? IPPROTO_UDP : IPPROTO_TCP, 777);
-		struct drv_tx tx = {.ip_csum = !v6, .tcp_csum = !udp, .udp_csum = udp, .v4 = !v6,
-				    .v6 = v6};
+		struct drv_tx tx = {
+			.ip_csum = !v6, .tcp_csum = !udp, .udp_csum = udp, .v4 = !v6, .v6 = v6};
 		struct virtio_net_hdr h;
 
 		frame_build(&b->r->f, &s);
@@ -214,8 +215,12 @@ static void a_large_packet_of_manas_goes_whole_or_is_cut(void **state)
 		struct both *b = start(2, &client, NULL);
 		bool v6 = i & 1;
 		struct frame_spec s = spec(b, false, v6 ? 6 : 4, IPPROTO_TCP, 50000);
-		struct drv_tx tx = {.mss = 1400, .ip_csum = true, .tcp_csum = true, .pieces = 3,
-				    .v4 = !v6, .v6 = v6};
+		struct drv_tx tx = {.mss = 1400,
+				    .ip_csum = true,
+				    .tcp_csum = true,
+				    .pieces = 3,
+				    .v4 = !v6,
+				    .v6 = v6};
 		struct virtio_net_hdr h;
 
 		frame_build(&b->r->f, &s);
@@ -223,7 +228,8 @@ static void a_large_packet_of_manas_goes_whole_or_is_cut(void **state)
 		tx.trans_off = b->r->f.l4;
 		b->r->g = b->r->f;
 		frame_make_partial(&b->r->g, true);
-		assert_int_equal(drv_tx_frame(&b->r->vp[0].tx[0], b->r->g.data, b->r->g.len, &tx), 0);
+		assert_int_equal(drv_tx_frame(&b->r->vp[0].tx[0], b->r->g.data, b->r->g.len, &tx),
+				 0);
 		drv_tx_ring(&b->r->vp[0].tx[0]);
 		if (i < 2) {
 			set_pseudo(&b->r->f);
@@ -233,8 +239,8 @@ static void a_large_packet_of_manas_goes_whole_or_is_cut(void **state)
 					   csum_fold(csum_add(0, b->r->f.data + b->r->f.l3, 20)));
 			}
 			expect_at_vhost(b, &b->r->f, &h);
-			assert_int_equal(h.gso_type, v6 ? VIRTIO_NET_HDR_GSO_TCPV6
-							: VIRTIO_NET_HDR_GSO_TCPV4);
+			assert_int_equal(h.gso_type,
+					 v6 ? VIRTIO_NET_HDR_GSO_TCPV6 : VIRTIO_NET_HDR_GSO_TCPV4);
 			assert_int_equal(le16_get(h.gso_size), 1400);
 			assert_int_equal(le16_get(h.hdr_len), b->r->f.payload);
 		} else {
@@ -286,8 +292,8 @@ static void mana_waits_for_a_guest_without_buffers(void **state)
 		for (unsigned int n = 0; n < 10; n++)
 			assert_int_equal(drv_tx_frame(tx, b->r->f.data, b->r->f.len, NULL), 0);
 		drv_tx_ring(tx);
-		assert_true(wait_until(atomic_load(&mana_port(b->r->lab.mana[0], 0)->stats.tx_waits),
-				       WAIT_MS));
+		assert_true(wait_until(
+			atomic_load(&mana_port(b->r->lab.mana[0], 0)->stats.tx_waits), WAIT_MS));
 		assert_int_equal(drv_tx_poll(tx), 0);
 		for (unsigned int n = 0; n < 10; n++) {
 			assert_int_equal(vu_rx_fill(vu_rxq(&b->c, 0), 1), 1);
@@ -295,7 +301,8 @@ static void mana_waits_for_a_guest_without_buffers(void **state)
 					       WAIT_MS) > 0);
 			assert_int_equal(drv_tx_wait(tx, WAIT_MS), CQE_TX_OKAY);
 		}
-		assert_int_equal(atomic_load(&vhost_port(b->v)->stats.drops[VSW_DROP_NO_BUFFER]), 0);
+		assert_int_equal(atomic_load(&vhost_port(b->v)->stats.drops[VSW_DROP_NO_BUFFER]),
+				 0);
 		stop(b);
 	}
 }

@@ -15,8 +15,7 @@
 	 VU_BIT(VHOST_USER_PROTOCOL_F_MTU) | VU_BIT(VHOST_USER_PROTOCOL_F_CONFIG) |                \
 	 VU_BIT(VHOST_USER_PROTOCOL_F_INFLIGHT_SHMFD) |                                            \
 	 VU_BIT(VHOST_USER_PROTOCOL_F_RESET_DEVICE) |                                              \
-	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) |                                       \
-	 VU_BIT(VHOST_USER_PROTOCOL_F_STATUS))
+	 VU_BIT(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | VU_BIT(VHOST_USER_PROTOCOL_F_STATUS))
 
 static const struct rig_conf nobody = {.no_connect = true};
 
@@ -127,9 +126,8 @@ static void features_do_not_change_under_running_rings(void **state)
 
 	(void)state;
 	assert_int_equal(vu_ack_u64(c, VHOST_USER_SET_FEATURES, VU_PLAIN), -EREMOTEIO);
-	assert_int_equal(vu_ack_u64(c, VHOST_USER_SET_FEATURES,
-				    c->features | VU_BIT(VHOST_F_LOG_ALL)),
-			 0);
+	assert_int_equal(
+		vu_ack_u64(c, VHOST_USER_SET_FEATURES, c->features | VU_BIT(VHOST_F_LOG_ALL)), 0);
 	assert_int_equal(vu_ack_u64(c, VHOST_USER_SET_FEATURES, c->features), 0);
 	rig_alive(r, 0, 1);
 	rig_stop(r);
@@ -404,9 +402,8 @@ static void a_message_may_come_byte_by_byte(void **state)
 	struct {
 		struct vhost_user_hdr h;
 		uint64_t value;
-	} __attribute__((packed)) m = {{VHOST_USER_SET_FEATURES,
-					VHOST_USER_VERSION | VHOST_USER_NEED_REPLY, 8},
-				       VU_PLAIN};
+	} __attribute__((packed))
+	m = {{VHOST_USER_SET_FEATURES, VHOST_USER_VERSION | VHOST_USER_NEED_REPLY, 8}, VU_PLAIN};
 	uint64_t answer;
 	uint32_t room = sizeof(answer);
 
@@ -467,7 +464,8 @@ static void half_a_message_and_good_bye(void **state)
 	rig_stop(r);
 }
 
-/* ---- Meaning ------------------------------------------------------------------------------------ */
+/* ---- Meaning ------------------------------------------------------------------------------------
+ */
 
 static void memory_tables_are_checked(void **state)
 {
@@ -481,9 +479,9 @@ static void memory_tables_are_checked(void **state)
 	(void)state;
 	for (unsigned int i = 0; i < 9; i++)
 		fds[i] = c->mem_fd;
-#define TABLE(reg_, n_) (m.region[0] = (reg_), m.n_regions = (n_), \
-			 vu_ack(c, VHOST_USER_SET_MEM_TABLE, &m, 8 + 32 * MIN((n_), 8u), fds, \
-				MIN((n_), 8u)))
+#define TABLE(reg_, n_)                                                                            \
+	(m.region[0] = (reg_), m.n_regions = (n_),                                                 \
+	 vu_ack(c, VHOST_USER_SET_MEM_TABLE, &m, 8 + 32 * MIN((n_), 8u), fds, MIN((n_), 8u)))
 	assert_int_equal(TABLE(one, 1u), 0);
 	bad = one;
 	bad.size = 0;
@@ -528,8 +526,7 @@ static void memory_tables_are_checked(void **state)
 	assert_int_equal(TABLE(one, 1u), 0);
 	assert_int_equal(vu_ack(c, VHOST_USER_ADD_MEM_REG, &reg, sizeof(reg), fds, 1), -EREMOTEIO);
 	reg.region.user_addr++;
-	assert_int_equal(vu_ack(c, VHOST_USER_REM_MEM_REG, &reg, sizeof(reg), NULL, 0),
-			 -EREMOTEIO);
+	assert_int_equal(vu_ack(c, VHOST_USER_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), -EREMOTEIO);
 	reg.region = one;
 	assert_int_equal(vu_ack(c, VHOST_USER_REM_MEM_REG, &reg, sizeof(reg), NULL, 0), 0);
 	assert_int_equal(vu_ack(c, VHOST_USER_REM_MEM_REG, &reg, sizeof(reg), fds, 1), -EREMOTEIO);
@@ -689,136 +686,6 @@ static void in_flight_areas_are_checked(void **state)
 	lost_only_that(r);
 }
 
-/* ---- Connections --------------------------------------------------------------------------------- */
-
-static void a_second_client_is_refused_and_the_first_does_not_notice(void **state)
-{
-	struct rig *r = rig_start(NULL);
-	struct vu second;
-
-	(void)state;
-	assert_int_equal(vu_open(&second, rig_connect(r, 0), NULL), 0);
-	assert_true(vu_closed(&second));
-	vu_close(&second);
-	assert_int_equal(rig_info(r, 0).refused, 1);
-	rig_alive(r, 0, 1);
-	rig_stop(r);
-}
-
-static void a_client_may_come_again_and_again(void **state)
-{
-	struct rig *r = rig_start(NULL);
-
-	(void)state;
-	for (unsigned int i = 0; i < 20; i++) {
-		rig_alive(r, 0, 1);
-		/* The next is here before the end of the last has been seen. */
-		vu_close(&r->c[0]);
-		rig_up(r, 0, NULL);
-	}
-	rig_alive(r, 0, 1);
-	assert_int_equal(rig_info(r, 0).connects, 21);
-	assert_int_equal(rig_info(r, 0).refused, 0);
-	assert_true(wait_until(r->events[0][VHOST_EV_DISCONNECTED] == 20, WAIT_MS));
-	rig_stop(r);
-}
-
-static void a_client_that_we_drop_may_come_again(void **state)
-{
-	struct rig *r = rig_start(NULL);
-
-	(void)state;
-	vhost_disconnect(r->v[0]);
-	assert_true(vu_closed(&r->c[0]));
-	assert_false(rig_info(r, 0).driven);
-	assert_int_equal(rig_info(r, 0).features, 0);
-	rig_down(r, 0);
-	rig_up(r, 0, NULL);
-	rig_alive(r, 0, 1);
-	rig_stop(r);
-}
-
-static void it_is_driven_when_a_receive_ring_runs_and_no_longer(void **state)
-{
-	struct rig *r = rig_start(NULL);
-	struct vsw_port *port = vhost_port(r->v[0]);
-	uint16_t base;
-
-	(void)state;
-	assert_true(atomic_load(&port->receiving));
-	assert_int_equal(atomic_load(&port->caps),
-			 VSW_CAP_CSUM | VSW_CAP_TSO4 | VSW_CAP_TSO6 | VSW_CAP_USO);
-	assert_int_equal(vu_ack_state(&r->c[0], VHOST_USER_SET_VRING_ENABLE, 0, 0), 0);
-	assert_false(atomic_load(&port->receiving));
-	assert_int_equal(r->events[0][VHOST_EV_UNDRIVEN], 1);
-	assert_int_equal(vu_ack_state(&r->c[0], VHOST_USER_SET_VRING_ENABLE, 0, 1), 0);
-	assert_true(atomic_load(&port->receiving));
-	/* The transmit ring does not matter. */
-	assert_int_equal(vu_ring_stop(vu_txq(&r->c[0], 0), &base), 0);
-	assert_true(atomic_load(&port->receiving));
-	assert_int_equal(vu_ring_stop(vu_rxq(&r->c[0], 0), &base), 0);
-	assert_false(atomic_load(&port->receiving));
-	assert_int_equal(r->events[0][VHOST_EV_DRIVEN], 2);
-	assert_int_equal(r->events[0][VHOST_EV_UNDRIVEN], 2);
-	rig_stop(r);
-}
-
-static void a_reset_device_can_be_set_up_again(void **state)
-{
-	static const uint32_t resets[] = {VHOST_USER_RESET_DEVICE, VHOST_USER_RESET_OWNER,
-					  VHOST_USER_SET_STATUS};
-	struct rig *r = rig_start(NULL);
-	struct vu *c = &r->c[0];
-	uint64_t zero = 0;
-
-	(void)state;
-	for (unsigned int i = 0; i < ARRAY_SIZE(resets); i++) {
-		uint32_t size = resets[i] == VHOST_USER_SET_STATUS ? 8 : 0;
-
-		assert_int_equal(vu_ack(c, resets[i], &zero, size, NULL, 0), 0);
-		assert_false(rig_info(r, 0).driven);
-		assert_int_equal(rig_info(r, 0).features, 0);
-		assert_int_equal(vu_ack_u64(c, VHOST_USER_SET_FEATURES, c->features), 0);
-		for (unsigned int k = 0; k < 2; k++) {
-			struct vu_ring *q = &c->ring[k];
-
-			assert_int_equal(vu_ring_start(q, q->last_used), 0);
-			assert_int_equal(vu_ring_enable(q, true), 0);
-		}
-		assert_int_equal(vu_sync(c), 0);
-		rig_alive(r, 0, 1);
-	}
-	rig_stop(r);
-}
-
-static void a_front_end_without_protocol_features_needs_no_enable(void **state)
-{
-	struct rig_conf conf = {.client.features = VU_BIT(VIRTIO_F_VERSION_1) |
-						   VU_BIT(VIRTIO_NET_F_MRG_RXBUF)};
-	struct rig *r = rig_start(&conf);
-
-	(void)state;
-	assert_int_equal(rig_info(r, 0).protocol_features, 0);
-	rig_alive(r, 0, 1);
-	rig_stop(r);
-}
-
-static void a_device_may_go_while_a_client_is_there(void **state)
-{
-	struct rig *r = rig_start(NULL);
-
-	(void)state;
-	vsw_port_detach(vhost_port(r->v[0]));
-	vhost_free(r->v[0]);
-	assert_true(vu_closed(&r->c[0]));
-	assert_int_equal(access(r->path[0], F_OK), -1);
-	vu_close(&r->c[0]);
-	r->open[0] = false;
-	r->v[0] = vhost_new(r->worker[0], &(struct vhost_conf){.name = "a/eth0"});
-	assert_int_equal(vsw_port_attach(r->net, vhost_port(r->v[0])), 0);
-	rig_stop(r);
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -845,13 +712,6 @@ int main(void)
 		cmocka_unit_test(a_ring_without_a_valid_index_has_no_base),
 		cmocka_unit_test(a_log_that_is_not_there_costs_the_connection),
 		cmocka_unit_test(in_flight_areas_are_checked),
-		cmocka_unit_test(a_second_client_is_refused_and_the_first_does_not_notice),
-		cmocka_unit_test(a_client_may_come_again_and_again),
-		cmocka_unit_test(a_client_that_we_drop_may_come_again),
-		cmocka_unit_test(it_is_driven_when_a_receive_ring_runs_and_no_longer),
-		cmocka_unit_test(a_reset_device_can_be_set_up_again),
-		cmocka_unit_test(a_front_end_without_protocol_features_needs_no_enable),
-		cmocka_unit_test(a_device_may_go_while_a_client_is_there),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

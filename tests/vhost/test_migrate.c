@@ -150,9 +150,10 @@ static void nothing_is_logged_without_the_feature_or_behind_the_logs_end(void **
  */
 static void a_copy_made_by_the_log_is_the_memory(void **state)
 {
-	struct rig_conf conf = {.workers = 2, .port.hold_ms = 60000,
-				.client = {.ring_size = 64, .tx_slot = 4096, .rx_buf = 1526,
-					   .mem_size = 4u << 20}};
+	struct rig_conf conf = {
+		.workers = 2,
+		.port.hold_ms = 60000,
+		.client = {.ring_size = 64, .tx_slot = 4096, .rx_buf = 1526, .mem_size = 4u << 20}};
 	struct rig *r = rig_start(&conf);
 	struct vu *c = &r->c[1];
 	struct vu_ring *rx = vu_rxq(c, 0), *tx = vu_txq(&r->c[0], 0);
@@ -203,7 +204,8 @@ static void a_copy_made_by_the_log_is_the_memory(void **state)
 	rig_stop(r);
 }
 
-/* ---- Hand-over ----------------------------------------------------------------------------------- */
+/* ---- Hand-over
+ * ----------------------------------------------------------------------------------- */
 
 /* The guest moves to a new connection, as to another QEMU, in the middle of a stream. */
 static void move(struct rig *r, unsigned int i)
@@ -246,8 +248,8 @@ static void lose(struct rig *r, unsigned int i)
 /* The sender's ring moves while frames with numbers pass; they arrive all, once, in order. */
 static void stream_while(void (*what)(struct rig *r, unsigned int i))
 {
-	struct rig_conf conf = {.workers = 2, .port.hold_ms = 60000,
-				.client = {.ring_size = 64, .tx_slot = 4096}};
+	struct rig_conf conf = {
+		.workers = 2, .port.hold_ms = 60000, .client = {.ring_size = 64, .tx_slot = 4096}};
 	struct rig *r = rig_start(&conf);
 	struct vu_ring *tx = vu_txq(&r->c[0], 0), *rx = vu_rxq(&r->c[1], 0);
 	uint32_t sent = 0, got = 0, moves = 0;
@@ -328,7 +330,8 @@ static void a_receiver_that_moves_gets_nothing_twice(void **state)
 	rig_stop(r);
 }
 
-/* Some segments of a large packet are out when the ring stops: the rest may be lost, none comes twice. */
+/* Some segments of a large packet are out when the ring stops: the rest may be lost, none comes
+ * twice. */
 static void a_packet_half_sent_is_not_sent_again(void **state)
 {
 	struct rig_conf conf = {.port.hold_ms = 60000};
@@ -366,7 +369,8 @@ static void a_packet_half_sent_is_not_sent_again(void **state)
 	rig_stop(r);
 }
 
-/* ---- In flight ----------------------------------------------------------------------------------- */
+/* ---- In flight
+ * ----------------------------------------------------------------------------------- */
 
 static int set_inflight(struct vu *c, struct inflight_queue **area, uint64_t *stride, int *fd)
 {
@@ -535,7 +539,8 @@ static void a_scribbled_in_flight_area_does_no_harm(void **state)
 	rig_stop(r);
 }
 
-/* ---- The rest -------------------------------------------------------------------------------------- */
+/* ---- The rest
+ * -------------------------------------------------------------------------------------- */
 
 static void a_rarp_is_sent_in_the_guests_name(void **state)
 {

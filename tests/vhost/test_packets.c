@@ -18,7 +18,7 @@ static struct vu_tx owe(const struct frame *f, uint16_t mss)
 {
 	struct vu_tx tx = {.hdr = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 				   .csum_start = le16_make(f->l4),
-				   .csum_offset = le16_make(f->proto == IPPROTO_TCP ? 16
+				   .csum_offset = le16_make(f->proto == IPPROTO_TCP   ? 16
 							    : f->proto == IPPROTO_UDP ? 6
 										      : 2)}};
 
@@ -71,13 +71,14 @@ static void frames_of_every_size_and_layout_arrive_whole(void **state)
 		VU_BIT(VHOST_USER_F_PROTOCOL_FEATURES), /* legacy: a header of 10 bytes */
 		VU_FEATURES & ~VU_BIT(VIRTIO_RING_F_EVENT_IDX),
 	};
-	static const uint32_t payloads[] = {0, 1, 17, 18, 100, 213, 214, 215, 1000, 1458, 1472, 8900};
+	static const uint32_t payloads[] = {0,	 1,   17,   18,	  100,	213,
+					    214, 215, 1000, 1458, 1472, 8900};
 	struct rng rng = {.s = 3};
 
 	(void)state;
 	for (unsigned int k = 0; k < ARRAY_SIZE(features); k++) {
-		struct rig_conf conf = {.client = {.features = features[k], .rx_buf = 9216,
-						   .ring_size = 64}};
+		struct rig_conf conf = {
+			.client = {.features = features[k], .rx_buf = 9216, .ring_size = 64}};
 		struct rig *r;
 
 		conf.client.rx_chain = k % 2 ? 3 : 1;
@@ -106,10 +107,9 @@ static void frames_of_every_size_and_layout_arrive_whole(void **state)
 static void large_frames_spread_over_mergeable_buffers(void **state)
 {
 	static const uint32_t bufs[] = {64, 100, 1526, 4096};
-	struct rig_conf conf = {.net_mtu = 65535,
-				.client = {.ring_size = 1024,
-					   .tx_slot = 32768,
-					   .mem_size = 256u << 20}};
+	struct rig_conf conf = {
+		.net_mtu = 65535,
+		.client = {.ring_size = 1024, .tx_slot = 32768, .mem_size = 256u << 20}};
 
 	(void)state;
 	for (unsigned int i = 0; i < ARRAY_SIZE(bufs); i++) {
@@ -124,9 +124,9 @@ static void large_frames_spread_over_mergeable_buffers(void **state)
 		frame_build(&r->f, &s);
 		want = (r->f.len + 12 + bufs[i] - 1) / bufs[i];
 		assert_int_equal(vu_tx(vu_txq(&r->c[0], 0), r->f.data, r->f.len, NULL), 0);
-		assert_true(wait_until((len = vu_rx_poll(vu_rxq(&r->c[1], 0), got, sizeof(got), NULL,
-							 &n)) != 0,
-				       WAIT_MS));
+		assert_true(wait_until(
+			(len = vu_rx_poll(vu_rxq(&r->c[1], 0), got, sizeof(got), NULL, &n)) != 0,
+			WAIT_MS));
 		rig_same_bytes(got, (uint32_t)len, r->f.data, r->f.len);
 		assert_int_equal(n, want);
 		rig_stop(r);
@@ -149,8 +149,7 @@ static void a_frame_that_fits_no_buffer_is_dropped(void **state)
 
 static void a_packet_larger_than_a_whole_ring_is_dropped_not_waited_for(void **state)
 {
-	struct rig_conf conf = {.net_mtu = 65535,
-				.client = {.ring_size = 8, .rx_buf = 128}};
+	struct rig_conf conf = {.net_mtu = 65535, .client = {.ring_size = 8, .rx_buf = 128}};
 	struct rig *r = rig_start(&conf);
 	struct frame_spec s = rig_spec(0, 1, 4, IPPROTO_UDP, 2000);
 
@@ -260,7 +259,8 @@ static void a_checksum_anywhere_is_made_at_once(void **state)
 	rig_stop(r);
 }
 
-/* ---- Segmentation ------------------------------------------------------------------------------ */
+/* ---- Segmentation ------------------------------------------------------------------------------
+ */
 
 static void a_large_packet_goes_whole_to_a_guest_that_takes_it(void **state)
 {
@@ -303,8 +303,8 @@ static void a_large_packet_goes_whole_to_a_guest_that_takes_it(void **state)
 
 static void a_large_packet_is_cut_for_a_guest_that_does_not(void **state)
 {
-	static const uint64_t features[] = {
-		VU_PLAIN, VU_PLAIN | VU_BIT(VIRTIO_NET_F_GUEST_CSUM) | VU_BIT(VIRTIO_NET_F_MRG_RXBUF)};
+	static const uint64_t features[] = {VU_PLAIN, VU_PLAIN | VU_BIT(VIRTIO_NET_F_GUEST_CSUM) |
+							      VU_BIT(VIRTIO_NET_F_MRG_RXBUF)};
 	struct rig *r = rig_start(NULL);
 	uint8_t got[4096];
 
@@ -439,7 +439,8 @@ static void offloads_that_were_not_negotiated_are_malformed(void **state)
 	rig_stop(r);
 }
 
-/* ---- Odd packets ---------------------------------------------------------------------------------- */
+/* ---- Odd packets
+ * ---------------------------------------------------------------------------------- */
 
 static void packets_of_impossible_sizes_are_malformed_and_given_back(void **state)
 {
@@ -505,8 +506,8 @@ static void a_header_cut_in_single_bytes_is_read(void **state)
 
 static void a_receive_header_cut_in_single_bytes_is_written(void **state)
 {
-	struct rig_conf conf = {.client = {.rx_buf = 16, .rx_chain = 16, .ring_size = 1024,
-					   .tx_slot = 4096}};
+	struct rig_conf conf = {
+		.client = {.rx_buf = 16, .rx_chain = 16, .ring_size = 1024, .tx_slot = 4096}};
 	struct rig *r = rig_start(&conf);
 
 	(void)state;
@@ -553,7 +554,8 @@ static void a_flood_reaches_everybody_else(void **state)
 	rig_stop(r);
 }
 
-/* ---- Many ---------------------------------------------------------------------------------------- */
+/* ---- Many
+ * ---------------------------------------------------------------------------------------- */
 
 /* Frames with a number each; none lost, none twice, in order. */
 static void stream(struct rig *r, unsigned int n, unsigned int batch)
@@ -600,9 +602,11 @@ static void rings_of_every_size_wrap_at_every_place(void **state)
 		for (unsigned int k = 0; k < ARRAY_SIZE(bases); k++) {
 			struct rig_conf conf = {
 				.port.hold_ms = 20000,
-				.client = {.ring_size = sizes[i], .base = bases[k],
+				.client = {.ring_size = sizes[i],
+					   .base = bases[k],
 					   .features = k & 1 ? VU_FEATURES : VU_PLAIN,
-					   .tx_slot = 4096, .mem_size = 16u << 20}};
+					   .tx_slot = 4096,
+					   .mem_size = 16u << 20}};
 			struct rig *r = rig_start(&conf);
 
 			stream(r, 3 * sizes[i] + 50, 1 + k * 7);

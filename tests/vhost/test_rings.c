@@ -10,7 +10,8 @@ static void build(struct rig *r, uint32_t n)
 	le32_store(r->f.data + 60, n);
 }
 
-/* ---- Notifications ----------------------------------------------------------------------------- */
+/* ---- Notifications -----------------------------------------------------------------------------
+ */
 
 /* The worker sleeps between frames: each has to wake it, and each reply has to wake us. */
 static void no_notification_is_lost_when_everybody_sleeps(void **state)
@@ -20,8 +21,8 @@ static void no_notification_is_lost_when_everybody_sleeps(void **state)
 
 	(void)state;
 	for (unsigned int k = 0; k < 4; k++) {
-		struct rig_conf conf = {.workers = 2, .spin_ns = spins[k / 2],
-					.client.features = features[k & 1]};
+		struct rig_conf conf = {
+			.workers = 2, .spin_ns = spins[k / 2], .client.features = features[k & 1]};
 		struct rig *r = rig_start(&conf);
 		struct vu_ring *tx = vu_txq(&r->c[0], 0);
 
@@ -113,14 +114,15 @@ static void a_ring_without_a_call_descriptor_works(void **state)
 	assert_int_equal(vu_ack(&r->c[1], VHOST_USER_SET_VRING_CALL, &word, 8, NULL, 0), 0);
 	build(r, 1);
 	assert_int_equal(vu_tx(vu_txq(&r->c[0], 0), r->f.data, r->f.len, NULL), 0);
-	assert_true(wait_until((n = vu_rx_poll(vu_rxq(&r->c[1], 0), r->g.data, FRAME_MAX, NULL,
-					       NULL)) != 0,
-			       WAIT_MS));
+	assert_true(wait_until(
+		(n = vu_rx_poll(vu_rxq(&r->c[1], 0), r->g.data, FRAME_MAX, NULL, NULL)) != 0,
+		WAIT_MS));
 	assert_int_equal(n, r->f.len);
 	rig_stop(r);
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------ */
+/* ---- Waiting ------------------------------------------------------------------------------------
+ */
 
 static void a_receiver_without_buffers_makes_the_sender_wait(void **state)
 {
@@ -130,7 +132,8 @@ static void a_receiver_without_buffers_makes_the_sender_wait(void **state)
 	for (unsigned int k = 0; k < 4; k++) {
 		struct rig_conf conf = {.workers = workers[k & 1],
 					.port.hold_ms = 60000,
-					.client = {.ring_size = 64, .tx_slot = 4096,
+					.client = {.ring_size = 64,
+						   .tx_slot = 4096,
 						   .features = k & 2 ? VU_PLAIN : VU_FEATURES}};
 		struct rig *r = rig_start(&conf);
 		struct vu_ring *tx = vu_txq(&r->c[0], 0), *rx = vu_rxq(&r->c[1], 0);
@@ -144,8 +147,8 @@ static void a_receiver_without_buffers_makes_the_sender_wait(void **state)
 			vu_kick(tx, false);
 		}
 		assert_true(wait_until((vu_tx_reap(tx), tx->n_free == 24), WAIT_MS));
-		assert_true(wait_until(atomic_load(&vhost_port(r->v[0])->stats.tx_waits) > 0,
-				       WAIT_MS));
+		assert_true(
+			wait_until(atomic_load(&vhost_port(r->v[0])->stats.tx_waits) > 0, WAIT_MS));
 		/* One by one: each buffer that is posted lets one frame through. */
 		for (uint32_t i = 0; i < 104; i++) {
 			int n = vu_rx_wait(rx, buf, sizeof(buf), NULL, WAIT_MS);
@@ -164,7 +167,9 @@ static void a_receiver_without_buffers_makes_the_sender_wait(void **state)
 /* A packet that needs many buffers waits for the last of them. */
 static void a_packet_waits_for_all_its_buffers(void **state)
 {
-	struct rig_conf conf = {.workers = 2, .port.hold_ms = 60000, .net_mtu = 65535,
+	struct rig_conf conf = {.workers = 2,
+				.port.hold_ms = 60000,
+				.net_mtu = 65535,
 				.client = {.no_fill = true, .rx_buf = 1024}};
 	struct rig *r = rig_start(&conf);
 	struct vu_ring *tx = vu_txq(&r->c[0], 0), *rx = vu_rxq(&r->c[1], 0);
@@ -302,7 +307,8 @@ static void a_sender_that_waits_may_go(void **state)
 	rig_stop(r);
 }
 
-/* ---- Several queues ------------------------------------------------------------------------------ */
+/* ---- Several queues
+ * ------------------------------------------------------------------------------ */
 
 static void flow(struct rig *r, unsigned int from, unsigned int to, uint16_t sport, uint16_t dport)
 {
@@ -396,7 +402,8 @@ static void only_running_queues_receive(void **state)
 	for (unsigned int off = 0; off < 4; off++) {
 		unsigned int count[4] = {0};
 
-		assert_int_equal(vu_ack_state(&r->c[1], VHOST_USER_SET_VRING_ENABLE, 2 * off, 0), 0);
+		assert_int_equal(vu_ack_state(&r->c[1], VHOST_USER_SET_VRING_ENABLE, 2 * off, 0),
+				 0);
 		for (uint16_t i = 0; i < 60; i++) {
 			flow(r, 0, 1, i, 80);
 			assert_int_equal(vu_tx(vu_txq(&r->c[0], 0), r->f.data, r->f.len, NULL), 0);
@@ -404,7 +411,8 @@ static void only_running_queues_receive(void **state)
 		}
 		for (unsigned int i = 0; i < 4; i++)
 			assert_int_equal(count[i] == 0, i == off);
-		assert_int_equal(vu_ack_state(&r->c[1], VHOST_USER_SET_VRING_ENABLE, 2 * off, 1), 0);
+		assert_int_equal(vu_ack_state(&r->c[1], VHOST_USER_SET_VRING_ENABLE, 2 * off, 1),
+				 0);
 	}
 	assert_int_equal(rig_info(r, 1).n_rxq, 4);
 	rig_stop(r);
@@ -440,7 +448,8 @@ static void queues_are_counted_each(void **state)
 /* Both directions, all queues, two workers, small rings. */
 static void everything_at_once_loses_nothing(void **state)
 {
-	struct rig_conf conf = {.workers = 2, .port = {.max_queues = 4, .hold_ms = 60000},
+	struct rig_conf conf = {.workers = 2,
+				.port = {.max_queues = 4, .hold_ms = 60000},
 				.client = {.pairs = 4, .ring_size = 16, .tx_slot = 4096}};
 	struct rig *r = rig_start(&conf);
 	unsigned int sent[2] = {0}, got[2] = {0}, n = 20000;

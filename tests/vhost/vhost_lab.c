@@ -4,9 +4,9 @@
  *
  *	vhost_lab DIR PORTS [QUEUES [SPIN_US [MTU [learn]]]]
  *
- * Listens on DIR/s0, DIR/s1 ...; port i has the address 02:15:5d:00:00:(i + 1), or with "learn" none:
- * then a guest may move from one port to another. Prints "ready". Each
- * line on its standard input is answered with a line per port; end of file ends it.
+ * Listens on DIR/s0, DIR/s1 ...; port i has the address 02:15:5d:00:00:(i + 1), or with "learn"
+ *none: then a guest may move from one port to another. Prints "ready". Each line on its standard
+ *input is answered with a line per port; end of file ends it.
  */
 #include <signal.h>
 #include <stdio.h>
@@ -34,7 +34,8 @@ static void print_port(unsigned int i, struct vhost *v)
 	struct vhost_info info;
 
 	vhost_get_info(v, &info);
-	printf("{\"port\": %u, \"driven\": %s, \"features\": %llu, \"protocol\": %llu, \"txq\": %u, "
+	printf("{\"port\": %u, \"driven\": %s, \"features\": %llu, \"protocol\": %llu, \"txq\": "
+	       "%u, "
 	       "\"rxq\": %u, \"logging\": %s, \"tx\": %llu, \"rx\": %llu, \"tso\": %llu, "
 	       "\"gso\": %llu, \"kicks\": %llu, \"calls\": %llu, \"errors\": %llu, "
 	       "\"rejected\": %llu, \"announces\": %llu, \"connects\": %llu, \"no_buffer\": %llu, "
@@ -49,8 +50,7 @@ static void print_port(unsigned int i, struct vhost *v)
 	       (unsigned long long)info.connects,
 	       (unsigned long long)atomic_load(&st->drops[VSW_DROP_NO_BUFFER]),
 	       (unsigned long long)info.tx_held_ns,
-	       (unsigned long long)atomic_load(&st->tx_drops[VSW_DROP_MALFORMED]),
-	       info.last_error);
+	       (unsigned long long)atomic_load(&st->tx_drops[VSW_DROP_MALFORMED]), info.last_error);
 }
 
 int main(int argc, char **argv)

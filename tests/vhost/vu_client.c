@@ -15,7 +15,7 @@
 #include "base/util.h"
 #include "tests/lib/wait.h"
 
-#define HDR sizeof(struct virtio_net_hdr)
+#define HDR	  sizeof(struct virtio_net_hdr)
 #define MAX_TABLE 64 /* entries of an indirect table */
 
 /* ---- Messages ------------------------------------------------------------------------------ */
@@ -140,7 +140,8 @@ bool vu_closed(struct vu *c)
 	return true;
 }
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory -----------------------------------------------------------------------------------
+ */
 
 void *vu_alloc(struct vu *c, size_t size, size_t align)
 {
@@ -167,7 +168,8 @@ uint64_t vu_user(const struct vu *c, const void *p)
 	return VU_USER + (uint64_t)((const uint8_t *)p - c->mem);
 }
 
-/* ---- Life --------------------------------------------------------------------------------------- */
+/* ---- Life ---------------------------------------------------------------------------------------
+ */
 
 int vu_open(struct vu *c, int sock, const struct vu_conf *conf)
 {
@@ -286,9 +288,10 @@ int vu_set_mem(struct vu *c)
 		}
 		return 0;
 	}
-	return vu_send(c, VHOST_USER_SET_MEM_TABLE, 0, &m,
-		       (uint32_t)(offsetof(struct vhost_user_mem, region) + 2 * sizeof(m.region[0])),
-		       fds, 2);
+	return vu_send(
+		c, VHOST_USER_SET_MEM_TABLE, 0, &m,
+		(uint32_t)(offsetof(struct vhost_user_mem, region) + 2 * sizeof(m.region[0])), fds,
+		2);
 }
 
 int vu_ring_make(struct vu *c, unsigned int index, uint32_t off)
@@ -435,7 +438,8 @@ bool vu_log_test(const struct vu *c, uint64_t gpa)
 	       __atomic_load_n(&c->log[page / 8], __ATOMIC_SEQ_CST) >> (page % 8) & 1;
 }
 
-/* ---- Driver --------------------------------------------------------------------------------------- */
+/* ---- Driver
+ * --------------------------------------------------------------------------------------- */
 
 static bool has(const struct vu_ring *q, unsigned int bit)
 {
@@ -497,7 +501,7 @@ static void set_desc(struct vring_desc *d, uint64_t addr, uint32_t len, uint16_t
 static uint32_t hdr_size(const struct vu_ring *q)
 {
 	return has(q, VIRTIO_F_VERSION_1) || has(q, VIRTIO_NET_F_MRG_RXBUF) ? HDR
-									     : VIRTIO_NET_HDR_SHORT;
+									    : VIRTIO_NET_HDR_SHORT;
 }
 
 int vu_tx_post(struct vu_ring *q, const void *frame, uint32_t len, const struct vu_tx *tx)
@@ -542,7 +546,8 @@ int vu_tx_post(struct vu_ring *q, const void *frame, uint32_t len, const struct 
 		done += n;
 	}
 	if (tx->indirect)
-		set_desc(&q->desc[head], vu_gpa(q->c, table), pieces * 16, VRING_DESC_F_INDIRECT, 0);
+		set_desc(&q->desc[head], vu_gpa(q->c, table), pieces * 16, VRING_DESC_F_INDIRECT,
+			 0);
 	q->n_free -= used_desc;
 	q->chain[head] = used_desc;
 	vu_post(q, head);

@@ -80,13 +80,13 @@ struct vu_ring {
 	uint16_t avail_idx, last_used;
 	uint16_t *free; /* descriptors */
 	uint16_t n_free;
-	uint16_t *chain;    /* by head: descriptors of its chain, 0: not in use */
-	uint8_t **slot;	    /* by head: its buffer */
-	uint8_t *slots;	    /* all of them */
+	uint16_t *chain; /* by head: descriptors of its chain, 0: not in use */
+	uint8_t **slot;	 /* by head: its buffer */
+	uint8_t *slots;	 /* all of them */
 	uint32_t slot_size;
-	uint8_t *tables;    /* an indirect table per descriptor */
+	uint8_t *tables; /* an indirect table per descriptor */
 	int kick, call, err;
-	uint16_t kicked;    /* avail_idx at the last kick */
+	uint16_t kicked; /* avail_idx at the last kick */
 	uint64_t kicks, calls;
 };
 
@@ -157,14 +157,16 @@ static inline struct vu_ring *vu_txq(struct vu *c, unsigned int pair)
 	return &c->ring[2 * pair + 1];
 }
 
-/* ---- Memory ----------------------------------------------------------------------------------- */
+/* ---- Memory -----------------------------------------------------------------------------------
+ */
 
 /* Never freed but with the client. NULL when there is none left. */
 void *vu_alloc(struct vu *c, size_t size, size_t align);
 uint64_t vu_gpa(const struct vu *c, const void *p);
 uint64_t vu_user(const struct vu *c, const void *p);
 
-/* ---- Driver ------------------------------------------------------------------------------------ */
+/* ---- Driver ------------------------------------------------------------------------------------
+ */
 
 /**
  * struct vu_tx - How to send; zero: header and frame in one descriptor

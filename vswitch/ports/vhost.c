@@ -41,7 +41,8 @@ uint64_t vh_offer(const struct vhost_conf *conf)
 	return conf->mtu ? f | (VH_BIT(VIRTIO_NET_F_MTU) & ~conf->features_off) : f;
 }
 
-/* ---- Events and errors ------------------------------------------------------------------------ */
+/* ---- Events and errors ------------------------------------------------------------------------
+ */
 
 void vh_event(struct vhost *v, enum vhost_event_type type, const char *text)
 {
@@ -86,7 +87,8 @@ void vh_guest_error(struct vhost *v, const char *fmt, ...)
 		free(l);
 }
 
-/* ---- State that follows ------------------------------------------------------------------------ */
+/* ---- State that follows ------------------------------------------------------------------------
+ */
 
 void vh_lock_all(struct vhost *v)
 {
@@ -157,7 +159,8 @@ void vh_session_end(struct vhost *v)
 	vh_refresh(v);
 }
 
-/* ---- The turn ---------------------------------------------------------------------------------- */
+/* ---- The turn ----------------------------------------------------------------------------------
+ */
 
 /* A file was truncated under us: what we see instead are zeroes. */
 static void check_memory(struct vhost *v)
@@ -236,7 +239,8 @@ static bool on_sleep(struct worker_turn *t)
 	return work;
 }
 
-/* ---- Life -------------------------------------------------------------------------------------- */
+/* ---- Life --------------------------------------------------------------------------------------
+ */
 
 static void do_new(void *arg)
 {
@@ -365,7 +369,8 @@ void vhost_disconnect(struct vhost *v)
 	worker_call(v->worker, do_disconnect, v);
 }
 
-/* ---- Figures ----------------------------------------------------------------------------------- */
+/* ---- Figures -----------------------------------------------------------------------------------
+ */
 
 struct info_call {
 	struct vhost *v;

@@ -25,13 +25,13 @@ struct vhost;
 #define VHOST_MAX_QUEUES 64 /* pairs */
 
 enum vhost_event_type {
-	VHOST_EV_CONNECTED,    /* a front end (QEMU) */
+	VHOST_EV_CONNECTED, /* a front end (QEMU) */
 	VHOST_EV_DISCONNECTED,
-	VHOST_EV_DRIVEN,       /* the guest's driver takes packets: a receive ring is started and
-				* enabled and the driver has accepted features */
-	VHOST_EV_UNDRIVEN,     /* it no longer does: stopped, disabled, reset or client gone */
-	VHOST_EV_ANNOUNCE,     /* SEND_RARP: the guest has arrived here (end of a migration) */
-	VHOST_EV_GUEST_ERROR,  /* a malformed ring or message: see text */
+	VHOST_EV_DRIVEN,      /* the guest's driver takes packets: a receive ring is started and
+			       * enabled and the driver has accepted features */
+	VHOST_EV_UNDRIVEN,    /* it no longer does: stopped, disabled, reset or client gone */
+	VHOST_EV_ANNOUNCE,    /* SEND_RARP: the guest has arrived here (end of a migration) */
+	VHOST_EV_GUEST_ERROR, /* a malformed ring or message: see text */
 };
 
 /* Called on the device's worker: post elsewhere, do not block. */
@@ -80,8 +80,8 @@ struct vhost_info {
 	uint32_t n_txq, n_rxq;	    /* rings running */
 	bool logging;		    /* dirty pages are being logged (a migration runs) */
 	uint64_t messages, rejected, guest_errors, announces, connects, refused;
-	uint64_t kicks, calls;	    /* notifications from and to the guest */
-	uint64_t tx_tso, rx_gso;    /* packets with a segmentation debt, from and to the guest */
+	uint64_t kicks, calls;	 /* notifications from and to the guest */
+	uint64_t tx_tso, rx_gso; /* packets with a segmentation debt, from and to the guest */
 	uint64_t tx_held_ns, rx_no_buffer;
 	char last_error[160];
 };

@@ -243,7 +243,8 @@ const char *vh_ring_chain(struct vring *q, uint16_t head, bool write, struct vh_
 void vh_ring_publish(struct vring *q);
 /* After publishing: tell the guest if it wants to know. */
 void vh_ring_call(struct vring *q);
-/* Ask the guest for a notification of the next entry behind @seen, or tell it that none is needed. */
+/* Ask the guest for a notification of the next entry behind @seen, or tell it that none is needed.
+ */
 void vh_ring_notify_on(struct vring *q, uint16_t seen);
 void vh_ring_notify_off(struct vring *q);
 
@@ -261,9 +262,9 @@ extern const struct vsw_port_ops vhost_port_ops;
 #define VH_FLOWS 2048
 
 struct vh_steer {
-	_Atomic uint32_t n; /* receive rings running */
-	_Atomic uint8_t map[VHOST_MAX_QUEUES];	    /* their pairs */
-	_Atomic uint64_t running;		    /* bit per pair */
+	_Atomic uint32_t n;		       /* receive rings running */
+	_Atomic uint8_t map[VHOST_MAX_QUEUES]; /* their pairs */
+	_Atomic uint64_t running;	       /* bit per pair */
 	_Atomic uint64_t flow[VH_FLOWS];
 };
 
@@ -313,15 +314,15 @@ struct vhost {
 	struct worker_fd listen;
 	struct vh_conn conn;
 	/* the session */
-	uint64_t offered;	    /* constant */
-	_Atomic uint64_t features;  /* accepted */
+	uint64_t offered;	   /* constant */
+	_Atomic uint64_t features; /* accepted */
 	uint64_t protocol_features;
 	bool have_features;
 	uint8_t status;
 	struct vh_mem *mem;
 	struct vh_area log;
 	struct vh_area inflight;
-	_Atomic uint32_t rx_mtu;  /* the front end's wish; 0: none */
+	_Atomic uint32_t rx_mtu; /* the front end's wish; 0: none */
 	bool driven;
 	/* work */
 	struct worker_turn turn;
@@ -382,11 +383,11 @@ bool vh_eventfd_ok(int fd);
  * says. Descriptors that a handler keeps it takes out of conn.fds (sets them to -1).
  */
 struct vh_message {
-	const char *name; /* NULL: not known */
+	const char *name;  /* NULL: not known */
 	uint16_t min, max; /* bytes of payload */
 	uint8_t min_fds, max_fds;
-	bool answers;	/* writes its own reply into conn.body */
-	int8_t needs;	/* protocol feature, or -1 */
+	bool answers; /* writes its own reply into conn.body */
+	int8_t needs; /* protocol feature, or -1 */
 	/* 0 or -errno. With @answers: *@len bytes of conn.body and *@fd (not closed) are sent. */
 	int (*fn)(struct vhost *v, uint32_t *len, int *fd);
 };

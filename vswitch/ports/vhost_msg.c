@@ -30,9 +30,9 @@
 /* What may change while rings run. */
 #define LIVE_FEATURES VH_BIT(VHOST_F_LOG_ALL)
 
-#define MTU_MIN		68
-#define MTU_MAX		65535
-#define INFLIGHT_ALIGN	64u
+#define MTU_MIN	       68
+#define MTU_MAX	       65535
+#define INFLIGHT_ALIGN 64u
 
 /* The descriptor of this message, now the caller's; -1: it has none. */
 static int take_fd(struct vhost *v)
@@ -179,10 +179,9 @@ static int set_mem_table(struct vhost *v, uint32_t *len, int *fd)
 
 	(void)len;
 	(void)fd;
-	if (!t->n_regions || t->n_regions > VHOST_USER_MAX_TABLE ||
-	    v->conn.n_fds != t->n_regions ||
-	    v->conn.hdr.size < offsetof(struct vhost_user_mem, region) +
-				       t->n_regions * sizeof(t->region[0]))
+	if (!t->n_regions || t->n_regions > VHOST_USER_MAX_TABLE || v->conn.n_fds != t->n_regions ||
+	    v->conn.hdr.size <
+		    offsetof(struct vhost_user_mem, region) + t->n_regions * sizeof(t->region[0]))
 		return -EINVAL;
 	m = vh_mem_new();
 	if (!m)
@@ -423,7 +422,8 @@ static int set_vring_enable(struct vhost *v, uint32_t *len, int *fd)
 	return 0;
 }
 
-/* ---- The net device ---------------------------------------------------------------------------- */
+/* ---- The net device ----------------------------------------------------------------------------
+ */
 
 static int send_rarp(struct vhost *v, uint32_t *len, int *fd)
 {
@@ -492,7 +492,8 @@ static int set_config(struct vhost *v, uint32_t *len, int *fd)
 	return -EPERM;
 }
 
-/* ---- In-flight area ---------------------------------------------------------------------------- */
+/* ---- In-flight area ----------------------------------------------------------------------------
+ */
 
 static int inflight_size(const struct vhost *v, uint64_t *stride)
 {
@@ -554,7 +555,8 @@ static int set_inflight_fd(struct vhost *v, uint32_t *len, int *fd)
 	for (unsigned int i = 0; i < v->n_rings; i++) {
 		struct vring *q = &v->ring[i];
 
-		q->inflight = i < f->n_queues ? (struct inflight_queue *)(a.ptr + i * stride) : NULL;
+		q->inflight =
+			i < f->n_queues ? (struct inflight_queue *)(a.ptr + i * stride) : NULL;
 		q->inflight_max = f->queue_size;
 	}
 	vh_unlock_all(v);
@@ -562,7 +564,8 @@ static int set_inflight_fd(struct vhost *v, uint32_t *len, int *fd)
 	return 0;
 }
 
-/* ---- The table --------------------------------------------------------------------------------- */
+/* ---- The table ---------------------------------------------------------------------------------
+ */
 
 #define U64	sizeof(uint64_t)
 #define STATE	sizeof(struct vhost_vring_state)

@@ -166,33 +166,33 @@ WIRE_LAYOUT(struct inflight_queue, used_idx, 14, 16);
 
 /* ---- Features ------------------------------------------------------------------------------ */
 
-#define VIRTIO_NET_F_CSUM	      0
-#define VIRTIO_NET_F_GUEST_CSUM	      1
-#define VIRTIO_NET_F_MTU	      3
-#define VIRTIO_NET_F_MAC	      5
-#define VIRTIO_NET_F_GUEST_TSO4	      7
-#define VIRTIO_NET_F_GUEST_TSO6	      8
-#define VIRTIO_NET_F_GUEST_ECN	      9
-#define VIRTIO_NET_F_HOST_TSO4	      11
-#define VIRTIO_NET_F_HOST_TSO6	      12
-#define VIRTIO_NET_F_HOST_ECN	      13
-#define VIRTIO_NET_F_MRG_RXBUF	      15
-#define VIRTIO_NET_F_STATUS	      16
-#define VIRTIO_NET_F_CTRL_VQ	      17
-#define VIRTIO_NET_F_CTRL_RX	      18
-#define VIRTIO_NET_F_GUEST_ANNOUNCE   21
-#define VIRTIO_NET_F_MQ		      22
-#define VHOST_F_LOG_ALL		      26
-#define VIRTIO_F_ANY_LAYOUT	      27
-#define VIRTIO_RING_F_INDIRECT_DESC   28
-#define VIRTIO_RING_F_EVENT_IDX	      29
+#define VIRTIO_NET_F_CSUM	       0
+#define VIRTIO_NET_F_GUEST_CSUM	       1
+#define VIRTIO_NET_F_MTU	       3
+#define VIRTIO_NET_F_MAC	       5
+#define VIRTIO_NET_F_GUEST_TSO4	       7
+#define VIRTIO_NET_F_GUEST_TSO6	       8
+#define VIRTIO_NET_F_GUEST_ECN	       9
+#define VIRTIO_NET_F_HOST_TSO4	       11
+#define VIRTIO_NET_F_HOST_TSO6	       12
+#define VIRTIO_NET_F_HOST_ECN	       13
+#define VIRTIO_NET_F_MRG_RXBUF	       15
+#define VIRTIO_NET_F_STATUS	       16
+#define VIRTIO_NET_F_CTRL_VQ	       17
+#define VIRTIO_NET_F_CTRL_RX	       18
+#define VIRTIO_NET_F_GUEST_ANNOUNCE    21
+#define VIRTIO_NET_F_MQ		       22
+#define VHOST_F_LOG_ALL		       26
+#define VIRTIO_F_ANY_LAYOUT	       27
+#define VIRTIO_RING_F_INDIRECT_DESC    28
+#define VIRTIO_RING_F_EVENT_IDX	       29
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
-#define VIRTIO_F_VERSION_1	      32
-#define VIRTIO_F_IN_ORDER	      35
-#define VIRTIO_F_RING_RESET	      40
-#define VIRTIO_NET_F_GUEST_USO4	      54
-#define VIRTIO_NET_F_GUEST_USO6	      55
-#define VIRTIO_NET_F_HOST_USO	      56
+#define VIRTIO_F_VERSION_1	       32
+#define VIRTIO_F_IN_ORDER	       35
+#define VIRTIO_F_RING_RESET	       40
+#define VIRTIO_NET_F_GUEST_USO4	       54
+#define VIRTIO_NET_F_GUEST_USO6	       55
+#define VIRTIO_NET_F_HOST_USO	       56
 
 /* Bits of the device status byte, virtio 1.2 section 2.1 */
 #define VIRTIO_STATUS_ACKNOWLEDGE 0x01

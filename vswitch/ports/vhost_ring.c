@@ -19,8 +19,8 @@
  * more, with a full barrier between: the guest does the same the other way round.
  *
  * Hostile guests. Every index is masked or compared with the size, a chain ends after as many
- * descriptors as the ring has or 1024, tables do not nest, and every address is looked up. What breaks
- * these rules breaks the ring: it halts until the front end starts it again.
+ * descriptors as the ring has or 1024, tables do not nest, and every address is looked up. What
+ * breaks these rules breaks the ring: it halts until the front end starts it again.
  */
 #define LOG_TAG "vhost"
 #include "vswitch/ports/vhost_internal.h"
@@ -92,7 +92,8 @@ int vh_ring_resolve(struct vring *q)
 	/* With the event words, whether they are negotiated or not. */
 	q->desc = (struct vring_desc *)vh_mem_user(m, q->addr.desc, n * sizeof(*q->desc));
 	q->avail = (struct vring_avail *)vh_mem_user(m, q->addr.avail, 6 + 2 * n);
-	q->used = (struct vring_used *)vh_mem_user(m, q->addr.used, 6 + sizeof(q->used->ring[0]) * n);
+	q->used =
+		(struct vring_used *)vh_mem_user(m, q->addr.used, 6 + sizeof(q->used->ring[0]) * n);
 	return q->desc && q->avail && q->used ? 0 : -EFAULT;
 }
 
@@ -115,7 +116,7 @@ static int take_inflight(struct vring *q)
 	struct {
 		uint64_t counter;
 		uint16_t head;
-	} *list;
+	} * list;
 	uint16_t n = 0;
 
 	if (f->version != INFLIGHT_VERSION || f->desc_num != q->num) {
@@ -379,7 +380,8 @@ const char *vh_ring_chain(struct vring *q, uint16_t head, bool write, struct vh_
 	return "a chain that is too long";
 }
 
-/* ---- Used ring and notifications -------------------------------------------------------------- */
+/* ---- Used ring and notifications --------------------------------------------------------------
+ */
 
 /* Used entries [from, to) by free-running index, as the log sees them. */
 static void log_used(struct vring *q, uint16_t from, uint16_t to)

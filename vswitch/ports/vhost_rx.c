@@ -25,7 +25,7 @@
 #include "base/copy.h"
 #include "vswitch/offload.h"
 
-#define RX_MAX_IOV 512 /* pieces of one frame */
+#define RX_MAX_IOV     512 /* pieces of one frame */
 #define RX_STEER_TRIES 4
 
 /* The buffer of a head, looked up before it is needed. */
@@ -40,7 +40,7 @@ struct rx_run {
 	struct vhost *v;
 	struct vring *q; /* locked, or NULL */
 	uint32_t caps, mtu;
-	uint16_t avail;	       /* heads that may be used, from last_avail on */
+	uint16_t avail;		  /* heads that may be used, from last_avail on */
 	uint16_t plan_at, plan_n; /* plan[plan_at] is last_avail's */
 	uint64_t packets, bytes;
 	struct plan_entry plan[VH_BURST];
@@ -184,8 +184,8 @@ static void make_header(const struct vhost *v, struct virtio_net_hdr *h, const s
 	if (f->flags & PKT_GSO_UDP)
 		h->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
 	else
-		h->gso_type = f->l3 == PKT_L3_IPV4 ? VIRTIO_NET_HDR_GSO_TCPV4
-						   : VIRTIO_NET_HDR_GSO_TCPV6;
+		h->gso_type =
+			f->l3 == PKT_L3_IPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
 	/* CWR in a large packet: on the first segment only, which is what ECN offload means. */
 	if (f->l4 == PKT_L4_TCP && f->hdr[f->l4_off + 13] & 0x80 &&
 	    vh_has(v, VIRTIO_NET_F_GUEST_ECN))
@@ -344,7 +344,8 @@ static enum rx_result store_settled(struct rx_run *run, struct pkt *pkt)
 	return RX_DONE;
 }
 
-/* ---- The door ---------------------------------------------------------------------------------- */
+/* ---- The door ----------------------------------------------------------------------------------
+ */
 
 /* The ring has too few buffers: see to it that somebody hears of more. Under its lock. */
 static bool starve(struct rx_run *run)

@@ -216,7 +216,8 @@ static bool on_readable(struct worker_fd *wfd, uint32_t revents)
 	return vh_conn_read(wfd->arg);
 }
 
-/* ---- Listening -------------------------------------------------------------------------------- */
+/* ---- Listening --------------------------------------------------------------------------------
+ */
 
 static bool on_accept(struct worker_fd *wfd, uint32_t revents)
 {

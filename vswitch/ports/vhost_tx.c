@@ -28,7 +28,7 @@
 
 #define TX_WAIT_RETRIES 4
 /* A chain may have more than a packet can: the virtio header may take pieces of its own. */
-#define TX_MAX_IOV (PKT_MAX_PIECES + 4)
+#define TX_MAX_IOV	(PKT_MAX_PIECES + 4)
 
 /* Debts that no packet has: vsw_send() counts it as malformed. */
 #define MALFORMED PKT_GSO
@@ -342,7 +342,8 @@ static unsigned int fill(struct vring *q, struct slot *slot, unsigned int max, c
 	return n;
 }
 
-/* ---- The ring's turn -------------------------------------------------------------------------- */
+/* ---- The ring's turn --------------------------------------------------------------------------
+ */
 
 static void give_back(struct vring *q, const struct slot *slot, unsigned int n)
 {
