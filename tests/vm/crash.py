@@ -153,7 +153,8 @@ def main():
     with story.lab({"a": {**small, **BOTH}, "b": {**small, **BOTH},
                     "c": {**small, "synthetic": "none"},
                     "d": {**small, "append": "modprobe.blacklist=virtio_net", **BOTH}},
-                   allowed=allowed) as lab:
+                   allowed=allowed, drivers=False) as lab:
+        story.check("pairs", lambda: [wait_pair(lab.vm(name)) for name in "ab"], always=True)
         story.check("QEMU killed, VF absent", killed_absent, lab)
         story.check("kernel panic, VF absent", panic_absent, lab)
         for state in STATES:

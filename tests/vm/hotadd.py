@@ -80,7 +80,7 @@ def founding(lab):
     nic = settled(a, "eth1")
     require(nic["addresses"], "the daemon gave it no address")
     reaches(a, "eth1", b)
-    travels(a, b, "vf", "eth1")
+    travels(a, b, "vf", "eth1", "eth1")
     a.run("echo 3 >/proc/sys/net/ipv4/tcp_retries2")
     with Flows(a, b, "--tcp 1", rate=20, host=b.address()) as flows:
         a.run(f"setsid python3 -c 'import socket, time\n"

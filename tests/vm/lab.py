@@ -373,11 +373,16 @@ class Lab:
 
     # The lab
 
-    def up(self, timeout=240):
+    def up(self, drivers=True, timeout=240):
+        """Until every guest answers and, with drivers, drives every path of its NICs."""
         with open(self.file, "w", encoding="utf-8") as out:
             out.write(self.text)
-        self.cli("up", self.file, "--wait", "--timeout", str(timeout), timeout=timeout + 60)
+        self.cli("up", self.file, "--wait" if drivers else "--no-wait", "--timeout", str(timeout),
+                 timeout=timeout + 60)
         self.up_done = True
+        if not drivers:
+            for vm in self.vms():
+                vm.wait_ready(timeout)
 
     def status(self):
         return self.control.call("query-status")

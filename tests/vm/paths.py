@@ -69,15 +69,15 @@ def wait_pair(vm, name="eth0", deadline=60):
                   f"{name}vf is up and {vm.name}/{name}'s")
 
 
-def travels(vm, peer, path, name="eth0", family=4):
+def travels(vm, peer, path, name="eth0", peer_nic="eth0", family=4):
     """Traffic of a vNIC takes that path, both ways, by the host's counters and by the guest's."""
     other = {"vf": "synthetic", "synthetic": "vf"}[path]
     dev = {"vf": f"{name}vf", "synthetic": f"{name}nsby"}[path]
     if not exists(vm, dev):
         dev = name      # no pair: the NIC is this path alone
-    vm.run(f"ping -{family} -q -c 1 -W 20 {peer.address(family)}")      # neighbours know each other
+    vm.run(f"ping -{family} -q -c 1 -W 20 {peer.address(family, peer_nic)}")      # neighbours know each other
     before, guest = carried(vm, name), [figure(vm, dev, w) for w in ("tx_packets", "rx_packets")]
-    vm.run(f"ping -{family} -q -c 10 -i 0.05 -W 20 {peer.address(family)}")
+    vm.run(f"ping -{family} -q -c 10 -i 0.05 -W 20 {peer.address(family, peer_nic)}")
     after = carried(vm, name)
     now = [figure(vm, dev, w) for w in ("tx_packets", "rx_packets")]
     moved = {p: (after[p][0] - before[p][0], after[p][1] - before[p][1]) for p in after}

@@ -15,7 +15,7 @@ import time
 
 import story as stories
 from control import Control, Refused
-from flows import Flows, longest
+from flows import Flows
 from lab import require, wait_for
 from paths import (BOTH, boot_id, carried, exists, give_peers, restore, revoke, steps, talk,
                    travels, vf, wait_pair, wait_vf)
@@ -66,10 +66,8 @@ def graceful(lab, times):
             flows.goes_on()
         ended = flows.end()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
+        require(not flows.lost(ended), "; ".join(map(str, ended)))
     conserved(a)
-    print("    " + longest(ended), flush=True)
-    for flow in ended:
-        print(f"    {flow}", flush=True)
 
 
 def abrupt(lab):
@@ -83,7 +81,7 @@ def abrupt(lab):
         restore(a)
         wait_pair(a)
         flows.goes_on()
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def surprise(lab):
@@ -96,7 +94,7 @@ def surprise(lab):
         restore(a)
         wait_pair(a)
         flows.goes_on()
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def slow(lab):
@@ -111,7 +109,7 @@ def slow(lab):
         wait_pair(b)
         flows.goes_on()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def deaf(vm, state):
@@ -138,7 +136,7 @@ def unwilling(lab):
         wait_pair(a)
         flows.goes_on()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def escalated(lab):
@@ -162,7 +160,7 @@ def escalated(lab):
         restore(a)
         wait_pair(a)
         flows.goes_on()
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def windows(lab):
@@ -309,7 +307,7 @@ def storm(lab, switches):
                 flows.goes_on()
         flows.goes_on()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
     after = vf(a)
     require(after["revocations"] - before["revocations"] == (switches + 1) // 2 and
             after["restorations"] - before["restorations"] == switches // 2 and
@@ -342,10 +340,11 @@ def main():
     vms = {"a": {"queues": 4, **BOTH}, "b": {"queues": 4, "hotplug": "native", **BOTH}}
     if whole:
         vms["c"] = {"cpus": 1, "memory": "256M", "append": "modprobe.blacklist=mana", **BOTH}
-    with story.lab(vms, allowed=allowed) as lab:
+    with story.lab(vms, allowed=allowed, drivers=not whole) as lab:
         watch = Control(lab.socket)
         watch.call("events-subscribe", events=["VF_NOT_DRIVEN"])
         story.check("peers", give_peers, lab, always=True)
+        story.check("pairs", lambda: [wait_pair(lab.vm(name)) for name in "ab"], always=True)
         story.check("graceful", graceful, lab, 3 if whole else 2, capture="b/eth0")
         story.check("not allowed now", wrong_moment, lab)
         story.check("abrupt", abrupt, lab)

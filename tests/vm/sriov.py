@@ -7,7 +7,7 @@ asks of SR-IOV guests; the checks have the names of its tests.
 import re
 
 import story as stories
-from flows import Flows, longest
+from flows import Flows
 from lab import PORT, require, wait_for
 from paths import (BOTH, boot_id, carried, driver, exists, figure, give_peers, reboot, restore,
                    revoke, talk, travels, vf, wait_pair, wait_vf)
@@ -84,7 +84,7 @@ def toggles(lab):
             flows.goes_on()
             on_path(lab, "vf")
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
     require(a.out("cat /sys/class/net/eth0/ifindex /sys/class/net/eth0nsby/ifindex") == index,
             "the pair's interfaces are new ones")
     found = vf(a)
@@ -107,7 +107,7 @@ def toggles_pci(lab):
             flows.goes_on()
             on_path(lab, "vf")
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
 
 
 def on_guest(lab):
@@ -159,7 +159,7 @@ def reload_modules(lab):
             wait_pair(a, nic)
         flows.goes_on()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        print("    " + longest(flows.end()), flush=True)
+        flows.end()
     on_path(lab, "vf")
     a.run("modprobe -r virtio_net && ! [ -e /sys/class/net/eth0nsby ]")
     require(exists(a, "eth0vf") and not exists(a, "eth0"), "the VF did not stay alone")
