@@ -57,8 +57,9 @@ void cli_show_status(struct output *out, const json_t *status)
 		{.title = "MTU", .path = "mtu", .right = true},
 		{.title = "PORTS", .path = "ports", .right = true},
 		{.title = "MACS", .path = "macs", .right = true},
+		{.title = "SERVICES", .path = "services.state"},
 	};
-	json_t *rows = json_array(), *vm, *nic;
+	json_t *rows = json_array(), *vm, *nic, *net;
 	size_t v, n;
 
 	show_daemon(out, status);
@@ -94,6 +95,14 @@ void cli_show_status(struct output *out, const json_t *status)
 	if (json_array_size(out_path(status, "networks"))) {
 		out_text(out, "\n");
 		out_table(out, out_path(status, "networks"), nets, ARRAY_SIZE(nets));
+	}
+	json_array_foreach((json_t *)out_path(status, "networks"), n, net) {
+		const char *reason = out_str(net, "services.reason", NULL);
+
+		if (reason) {
+			out_text(out, "%s: DHCP and DNS: ", out_str(net, "name", "?"));
+			out_line(out, reason);
+		}
 	}
 	json_decref(rows);
 }
