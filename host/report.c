@@ -89,6 +89,9 @@ static json_t *vm_json(const struct run *run, const struct run_vm *rv)
 		      str_or_null(json_string_value(json_object_get(image, "version"))));
 	json_object_set_new(o, "cpus", json_integer(rv->lab->cpus));
 	json_object_set_new(o, "memory", json_integer((json_int_t)rv->lab->memory_mb << 20));
+	json_object_set_new(
+		o, "hotplug",
+		json_string(rv->lab->hotplug == LAB_HOTPLUG_NATIVE ? "native" : "acpi"));
 	json_object_set_new(o, "pid", vm_pid(vm) ? json_integer(vm_pid(vm)) : json_null());
 	json_object_set_new(o, "uptime_ms", json_integer((json_int_t)vm_uptime_ms(vm)));
 	json_object_set_new(o, "boots", json_integer(vm_boots(vm)));

@@ -173,7 +173,14 @@ static int cycle_reset(struct drill *d)
 					  "Linux 7.2 does, 6.1 and 6.12 ignore it");
 		ret = drill_pause(d, LOOK_MS);
 	}
-	return ret ? ret : until(d, is_driven, 2 * REACT_MS, "the VF is driven again");
+	if (!ret)
+		ret = until(d, is_driven, 2 * REACT_MS, "the VF is driven again");
+	if (!ret)
+		json_array_append_new(json_object_get(d->cycle, "operations"),
+				      json_pack("{s:s, s:I, s:f, s:n, s:n}", "op", "recovery",
+						"start_ns", (json_int_t)start, "ms",
+						(double)(now_ns() - start) / 1e6, "error", "steps"));
+	return ret;
 }
 
 /* The NIC has an address in the guest, and the peer answers through it. */

@@ -146,7 +146,7 @@ static void text_spread(struct output *out, const char *what, double *v, size_t 
 		return;
 	qsort(v, n, sizeof(*v), compare_doubles);
 	out_text(out, "  %-12s median %7.0f ms, 90%% %7.0f ms, longest %7.0f ms\n", what, v[n / 2],
-		 v[(n - 1) * 9 / 10], v[n - 1]);
+		 v[(9 * n + 9) / 10 - 1], v[n - 1]);
 }
 
 static void text_summary(struct output *out, const json_t *report)
