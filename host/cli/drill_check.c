@@ -103,7 +103,7 @@ const char drill_help[] =
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
 	"  --max-warnings N      lines in which a kernel complains: 0 (refused, surprise: none)\n"
-	"  --max-time MS         for one operation: 15000\n"
+	"  --max-time MS         for one operation: 15000 (reset: 40000)\n"
 	"  --junit FILE          one test case per cycle\n"
 	"  --html FILE           one page with a picture of each cycle\n"
 	"  --keep DIR            where a storm saves; default ./hvlab-storm-DATE\n\n"
@@ -275,7 +275,7 @@ static void default_limits(struct drill *d)
 	if (l->complaints == UNSET)
 		l->complaints = dead ? -1 : 0;
 	if (l->op_ms == UNSET)
-		l->op_ms = 15000 + races;
+		l->op_ms = reset ? 40000 : 15000 + races;
 	/* A device that goes without a word makes its driver complain, and rightly so. */
 	d->opt.strict_complaints = careful;
 }
