@@ -4,7 +4,7 @@
 
 Two stock guests, a VF and a synthetic path each; "hvlab drill revoke" takes one guest's VF away
 and gives it back under TCP, UDP and ping at 100 records a second. Graceful and abrupt cycles take
-turns, ten at a time. A gap is a flow's longest standstill beyond its pace and beyond what its
+turns, five at a time. A gap is a flow's longest standstill beyond its pace and beyond what its
 sender was late, between the begin of the operation and its end; "undisturbed" is the same of the
 two seconds before each ten cycles, which is what the guests do to themselves.
 """
@@ -23,7 +23,7 @@ import tempfile
 import time
 
 WAYS = ("graceful", "abrupt")
-BATCH = 10          # cycles of one way in a row
+BATCH = 5           # cycles of one way in a row
 SETTLE_NS = 200_000_000     # after an operation: what it held back arrives
 STEPS = {"revoke": ("drained", "drain-limit", "unplug", "receive-off", "released", "unplugged"),
          "restore": ("plug", "connected", "plugged", "driven")}
@@ -181,7 +181,8 @@ class Figures:
                 cell(statistics.median(v), max(v)) if v else "-" for v in values)))
 
         kinds = ("tcp", "udp", "ping")
-        row("undisturbed", "", [self.quiet.get(k) for k in kinds])
+        if self.quiet:
+            row("undisturbed", "", [self.quiet.get(k) for k in kinds])
         for way in self.cycles:
             for op in ("revoke", "restore"):
                 row(way, op, [self.gaps.get((way, op, k)) for k in kinds])
@@ -217,29 +218,32 @@ def main():
         signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
     found = Figures()
     say("booting two guests")
-    with Lab(args.hvlab, args.kernel) as lab:
-        left = {way: args.cycles for way in args.way or WAYS}
-        while any(left.values()):
-            for way, n in left.items():
-                n = min(n, BATCH)
-                if not n:
-                    continue
-                begin = time.monotonic()
-                found.add(way, lab.drill(way, n))
-                left[way] -= n
-                say(f"{n} {way} cycles in {time.monotonic() - begin:.0f} s, {left[way]} left")
+    interrupted = False
+    try:
+        with Lab(args.hvlab, args.kernel) as lab:
+            left = {way: args.cycles for way in args.way or WAYS}
+            while any(left.values()):
+                for way, n in left.items():
+                    n = min(n, BATCH)
+                    if not n:
+                        continue
+                    begin = time.monotonic()
+                    found.add(way, lab.drill(way, n))
+                    left[way] -= n
+                    say(f"{n} {way} cycles in {time.monotonic() - begin:.0f} s, {left[way]} left")
+    except KeyboardInterrupt:
+        interrupted = True
+        say("interrupted; the lab is down; what was measured until then:")
     if args.json:
         print(json.dumps({"kernel": args.kernel, **found.summary()}, indent="\t"))
     else:
         found.table()
+    return 130 if interrupted else 0
 
 
 if __name__ == "__main__":
     try:
-        main()
+        sys.exit(main())
     except BenchError as bad:
         print(f"bench: {bad}", file=sys.stderr)
         sys.exit(1)
-    except KeyboardInterrupt:
-        print("bench: interrupted; the lab is down", file=sys.stderr)
-        sys.exit(130)
