@@ -344,7 +344,8 @@ static void read_log(struct netsvc *ns)
 			if (buf[i] != '\n') {
 				if (ns->line_len < sizeof(ns->line) - 1)
 					ns->line[ns->line_len++] =
-						buf[i] >= ' ' && buf[i] < 0x7f ? buf[i] : '?';
+						(char)(buf[i] >= ' ' && buf[i] < 0x7f ? buf[i]
+										      : '?');
 				continue;
 			}
 			ns->line[ns->line_len] = '\0';
@@ -395,7 +396,7 @@ static void start_later(struct netsvc *ns, const char *reason)
 		if (ns->ends[i] != now && ns->ends[i] &&
 		    now - ns->ends[i] < ENDS_WINDOW * NSEC_PER_SEC)
 			ms *= 2;
-	tv = (struct timeval){.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+	tv = (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
 	ns->restarts++;
 	set_state(ns, NETSVC_WAITING, reason);
 	if (evtimer_add(ns->timer, &tv))
