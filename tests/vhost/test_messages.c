@@ -464,8 +464,7 @@ static void half_a_message_and_good_bye(void **state)
 	rig_stop(r);
 }
 
-/* ---- Meaning ------------------------------------------------------------------------------------
- */
+/* ---- Meaning ------------------------------------------------------------------------------ */
 
 static void memory_tables_are_checked(void **state)
 {

@@ -259,8 +259,7 @@ static void a_checksum_anywhere_is_made_at_once(void **state)
 	rig_stop(r);
 }
 
-/* ---- Segmentation ------------------------------------------------------------------------------
- */
+/* ---- Segmentation ------------------------------------------------------------------------- */
 
 static void a_large_packet_goes_whole_to_a_guest_that_takes_it(void **state)
 {

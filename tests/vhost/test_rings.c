@@ -10,8 +10,7 @@ static void build(struct rig *r, uint32_t n)
 	le32_store(r->f.data + 60, n);
 }
 
-/* ---- Notifications -----------------------------------------------------------------------------
- */
+/* ---- Notifications ------------------------------------------------------------------------ */
 
 /* The worker sleeps between frames: each has to wake it, and each reply has to wake us. */
 static void no_notification_is_lost_when_everybody_sleeps(void **state)
@@ -121,8 +120,7 @@ static void a_ring_without_a_call_descriptor_works(void **state)
 	rig_stop(r);
 }
 
-/* ---- Waiting ------------------------------------------------------------------------------------
- */
+/* ---- Waiting ------------------------------------------------------------------------------ */
 
 static void a_receiver_without_buffers_makes_the_sender_wait(void **state)
 {

@@ -140,8 +140,7 @@ bool vu_closed(struct vu *c)
 	return true;
 }
 
-/* ---- Memory -----------------------------------------------------------------------------------
- */
+/* ---- Memory ------------------------------------------------------------------------------- */
 
 void *vu_alloc(struct vu *c, size_t size, size_t align)
 {
@@ -168,8 +167,7 @@ uint64_t vu_user(const struct vu *c, const void *p)
 	return VU_USER + (uint64_t)((const uint8_t *)p - c->mem);
 }
 
-/* ---- Life ---------------------------------------------------------------------------------------
- */
+/* ---- Life --------------------------------------------------------------------------------- */
 
 int vu_open(struct vu *c, int sock, const struct vu_conf *conf)
 {

@@ -41,8 +41,7 @@ uint64_t vh_offer(const struct vhost_conf *conf)
 	return conf->mtu ? f | (VH_BIT(VIRTIO_NET_F_MTU) & ~conf->features_off) : f;
 }
 
-/* ---- Events and errors ------------------------------------------------------------------------
- */
+/* ---- Events and errors -------------------------------------------------------------------- */
 
 void vh_event(struct vhost *v, enum vhost_event_type type, const char *text)
 {
@@ -87,8 +86,7 @@ void vh_guest_error(struct vhost *v, const char *fmt, ...)
 		free(l);
 }
 
-/* ---- State that follows ------------------------------------------------------------------------
- */
+/* ---- State that follows ------------------------------------------------------------------- */
 
 void vh_lock_all(struct vhost *v)
 {
@@ -159,8 +157,7 @@ void vh_session_end(struct vhost *v)
 	vh_refresh(v);
 }
 
-/* ---- The turn ----------------------------------------------------------------------------------
- */
+/* ---- The turn ----------------------------------------------------------------------------- */
 
 /* A file was truncated under us: what we see instead are zeroes. */
 static void check_memory(struct vhost *v)
@@ -178,13 +175,13 @@ static bool on_turn(struct worker_turn *t)
 	bool worked = false;
 
 	for (uint64_t left = v->hot; left; left &= left - 1) {
-		struct vring *q = &v->ring[2 * (unsigned int)__builtin_ctzll(left) + 1];
+		struct vring *q = vh_tx_ring(v, (unsigned int)__builtin_ctzll(left));
 
 		if (atomic_load_explicit(&q->running, memory_order_relaxed))
 			worked |= vh_tx_turn(q);
 	}
 	for (uint64_t left = v->starved; left; left &= left - 1) {
-		struct vring *q = &v->ring[2 * (unsigned int)__builtin_ctzll(left)];
+		struct vring *q = vh_rx_ring(v, (unsigned int)__builtin_ctzll(left));
 
 		/* One that has broken may have no memory any more. */
 		if (atomic_load_explicit(&q->running, memory_order_relaxed) &&
@@ -206,7 +203,7 @@ static bool on_sleep(struct worker_turn *t)
 	bool work = false;
 
 	for (uint64_t left = v->hot; left; left &= left - 1) {
-		struct vring *q = &v->ring[2 * (unsigned int)__builtin_ctzll(left) + 1];
+		struct vring *q = vh_tx_ring(v, (unsigned int)__builtin_ctzll(left));
 
 		if (atomic_load_explicit(&q->running, memory_order_relaxed)) {
 			vh_ring_notify_on(q, q->last_avail);
@@ -218,7 +215,7 @@ static bool on_sleep(struct worker_turn *t)
 		v->hot &= ~VH_BIT(q->index / 2);
 	}
 	for (uint64_t left = v->starved; left; left &= left - 1) {
-		struct vring *q = &v->ring[2 * (unsigned int)__builtin_ctzll(left)];
+		struct vring *q = vh_rx_ring(v, (unsigned int)__builtin_ctzll(left));
 		uint16_t seen;
 
 		pthread_mutex_lock(&q->lock);
@@ -239,8 +236,7 @@ static bool on_sleep(struct worker_turn *t)
 	return work;
 }
 
-/* ---- Life --------------------------------------------------------------------------------------
- */
+/* ---- Life --------------------------------------------------------------------------------- */
 
 static void do_new(void *arg)
 {
@@ -369,8 +365,7 @@ void vhost_disconnect(struct vhost *v)
 	worker_call(v->worker, do_disconnect, v);
 }
 
-/* ---- Figures -----------------------------------------------------------------------------------
- */
+/* ---- Figures ------------------------------------------------------------------------------ */
 
 struct info_call {
 	struct vhost *v;
@@ -432,7 +427,7 @@ static void do_queues(void *arg)
 	struct vhost *v = c->v;
 
 	for (unsigned int i = 0; i < v->n_rings / 2 && i < c->max; i++) {
-		struct vring *rx = &v->ring[2 * i], *tx = rx + 1;
+		struct vring *rx = vh_rx_ring(v, i), *tx = vh_tx_ring(v, i);
 
 		pthread_mutex_lock(&rx->lock);
 		c->out[i] = (struct vhost_queue_info){

@@ -341,6 +341,17 @@ static inline struct vhost *port_to_vhost(struct vsw_port *port)
 	return CONTAINER_OF(port, struct vhost, port);
 }
 
+/* The rings of a queue pair. */
+static inline struct vring *vh_rx_ring(struct vhost *v, unsigned int pair)
+{
+	return v->ring + (size_t)pair * 2;
+}
+
+static inline struct vring *vh_tx_ring(struct vhost *v, unsigned int pair)
+{
+	return vh_rx_ring(v, pair) + 1;
+}
+
 static inline bool vh_has(const struct vhost *v, unsigned int bit)
 {
 	return atomic_load_explicit(&v->features, memory_order_relaxed) & VH_BIT(bit);

@@ -422,8 +422,7 @@ static int set_vring_enable(struct vhost *v, uint32_t *len, int *fd)
 	return 0;
 }
 
-/* ---- The net device ----------------------------------------------------------------------------
- */
+/* ---- The net device ----------------------------------------------------------------------- */
 
 static int send_rarp(struct vhost *v, uint32_t *len, int *fd)
 {
@@ -492,8 +491,7 @@ static int set_config(struct vhost *v, uint32_t *len, int *fd)
 	return -EPERM;
 }
 
-/* ---- In-flight area ----------------------------------------------------------------------------
- */
+/* ---- In-flight area ----------------------------------------------------------------------- */
 
 static int inflight_size(const struct vhost *v, uint64_t *stride)
 {
@@ -564,8 +562,7 @@ static int set_inflight_fd(struct vhost *v, uint32_t *len, int *fd)
 	return 0;
 }
 
-/* ---- The table ---------------------------------------------------------------------------------
- */
+/* ---- The table ---------------------------------------------------------------------------- */
 
 #define U64	sizeof(uint64_t)
 #define STATE	sizeof(struct vhost_vring_state)

@@ -134,9 +134,9 @@ static int take_inflight(struct vring *q)
 		f->desc[at].inflight = 0;
 		at = __atomic_load_n(&f->desc[at].next, __ATOMIC_RELAXED);
 	}
-	list = calloc(q->num, sizeof(*list));
+	list = calloc(MAX(q->num, 1u), sizeof(*list));
 	free(q->redo);
-	q->redo = calloc(q->num, sizeof(*q->redo));
+	q->redo = calloc(MAX(q->num, 1u), sizeof(*q->redo));
 	if (!list || !q->redo) {
 		free(list);
 		return -ENOMEM;
@@ -291,12 +291,13 @@ static const char *add_buffer(struct vring *q, const struct vring_desc *d, bool 
 	while (len) {
 		uint64_t avail = 0;
 		uint8_t *p = vh_ring_ptr(q, addr, len, &avail);
-		struct iovec *last = c->n ? &c->iov[c->n - 1] : NULL;
+		const struct iovec *last;
 
 		if (!p)
 			return "a buffer outside of memory";
-		if (last && !c->gpa && (uint8_t *)last->iov_base + last->iov_len == p) {
-			last->iov_len += avail;
+		last = &c->iov[c->n ? c->n - 1 : 0];
+		if (c->n && !c->gpa && (uint8_t *)last->iov_base + last->iov_len == p) {
+			c->iov[c->n - 1].iov_len += avail;
 		} else if (c->n == c->max) {
 			*too_many = true;
 		} else {
@@ -380,8 +381,7 @@ const char *vh_ring_chain(struct vring *q, uint16_t head, bool write, struct vh_
 	return "a chain that is too long";
 }
 
-/* ---- Used ring and notifications --------------------------------------------------------------
- */
+/* ---- Used ring and notifications ---------------------------------------------------------- */
 
 /* Used entries [from, to) by free-running index, as the log sees them. */
 static void log_used(struct vring *q, uint16_t from, uint16_t to)

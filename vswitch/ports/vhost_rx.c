@@ -344,8 +344,7 @@ static enum rx_result store_settled(struct rx_run *run, struct pkt *pkt)
 	return RX_DONE;
 }
 
-/* ---- The door ----------------------------------------------------------------------------------
- */
+/* ---- The door ----------------------------------------------------------------------------- */
 
 /* The ring has too few buffers: see to it that somebody hears of more. Under its lock. */
 static bool starve(struct rx_run *run)
@@ -397,7 +396,7 @@ static bool run_begin(struct rx_run *run, const struct pkt *pkt, unsigned int le
 			pair = vh_steer_pick(v, pkt);
 		else
 			pair = atomic_load_explicit(&v->steer.map[0], memory_order_relaxed);
-		q = &v->ring[2 * pair];
+		q = vh_rx_ring(v, pair);
 		if (run->q == q)
 			return true;
 		run_end(run);

@@ -216,8 +216,7 @@ static bool on_readable(struct worker_fd *wfd, uint32_t revents)
 	return vh_conn_read(wfd->arg);
 }
 
-/* ---- Listening --------------------------------------------------------------------------------
- */
+/* ---- Listening ---------------------------------------------------------------------------- */
 
 static bool on_accept(struct worker_fd *wfd, uint32_t revents)
 {
@@ -253,7 +252,7 @@ int vh_listen(struct vhost *v, const char *path)
 		v->listen_fd = -1;
 		return rc;
 	}
-	strcpy(v->path, path);
+	snprintf(v->path, sizeof(v->path), "%s", path);
 	v->listen = (struct worker_fd){
 		.fd = v->listen_fd, .events = EPOLLIN, .fn = on_accept, .arg = v};
 	rc = worker_fd_add(v->worker, &v->listen);
@@ -284,7 +283,7 @@ bool vh_eventfd_ok(int fd)
 
 	snprintf(link, sizeof(link), "/proc/self/fd/%d", fd);
 	n = readlink(link, what, sizeof(what));
-	if (n >= 0 && (n != sizeof(want) - 1 || memcmp(what, want, (size_t)n)))
+	if (n >= 0 && (n != sizeof(want) - 1 || memcmp(what, want, (size_t)n) != 0))
 		return false;
 	return fd_set_nonblock(fd) == 0;
 }

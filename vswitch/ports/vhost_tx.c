@@ -342,8 +342,7 @@ static unsigned int fill(struct vring *q, struct slot *slot, unsigned int max, c
 	return n;
 }
 
-/* ---- The ring's turn --------------------------------------------------------------------------
- */
+/* ---- The ring's turn --------------------------------------------------------------------- */
 
 static void give_back(struct vring *q, const struct slot *slot, unsigned int n)
 {
@@ -391,7 +390,7 @@ bool vh_tx_turn(struct vring *q)
 			q->tx.seg_done = 0;
 			sent = vsw_send(&v->port, pkts, n);
 			/* A stuck ring has said that it will not wait. */
-			if (unlikely(q->tx.stuck))
+			if (unlikely(q->tx.stuck || sent > n))
 				sent = n;
 			if (vh_steer_wants(v))
 				vh_steer_learn(v, pkts, sent, q->index / 2);
