@@ -130,7 +130,7 @@ static int make_tap(int sock, const char *name)
 
 	if (fd < 0)
 		give_up(sock, NETSVC_AT_TUN, errno);
-	strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(fd, TUNSETIFF, &ifr) < 0)
 		give_up(sock, NETSVC_AT_TAP, errno);
 	return fd;
@@ -140,7 +140,7 @@ static bool set_flags(int s, const char *name)
 {
 	struct ifreq ifr = {0};
 
-	strncpy(ifr.ifr_name, name, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", name);
 	if (ioctl(s, SIOCGIFFLAGS, &ifr) < 0)
 		return false;
 	ifr.ifr_flags = (short)(ifr.ifr_flags | IFF_UP | IFF_RUNNING);
@@ -152,7 +152,7 @@ static bool set_address4(int s, const struct netsvc_plan *p)
 	struct ifreq ifr = {0};
 	struct sockaddr_in sin = {.sin_family = AF_INET, .sin_addr = p->ip4};
 
-	strncpy(ifr.ifr_name, p->ifname, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", p->ifname);
 	memcpy(&ifr.ifr_addr, &sin, sizeof(sin));
 	if (ioctl(s, SIOCSIFADDR, &ifr) < 0)
 		return false;
@@ -187,7 +187,7 @@ static void set_up_interface(int sock, const struct netsvc_plan *p)
 
 	if (s < 0)
 		give_up(sock, NETSVC_AT_ADDRESS, errno);
-	strncpy(ifr.ifr_name, p->ifname, sizeof(ifr.ifr_name) - 1);
+	snprintf(ifr.ifr_name, sizeof(ifr.ifr_name), "%s", p->ifname);
 	ifr.ifr_hwaddr.sa_family = ARPHRD_ETHER;
 	memcpy(ifr.ifr_hwaddr.sa_data, p->mac, sizeof(p->mac));
 	if (ioctl(s, SIOCSIFHWADDR, &ifr) < 0)
