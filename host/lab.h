@@ -42,7 +42,7 @@
 #define LAB_MEMORY_DEFAULT 512
 #define LAB_LINK_DEFAULT   200000 /* Mbit/s */
 #define LAB_WEIGHT_MAX	   100
-#define LAB_SPARE_DEFAULT  8 /* root ports for NICs added later */
+#define LAB_SPARE_DEFAULT  4 /* pairs of root ports for NICs added later */
 
 /* The path beside the VF. netvsc has no back end and is refused. */
 enum lab_synthetic { LAB_SYNTHETIC_NONE, LAB_SYNTHETIC_VIRTIO };

@@ -21,6 +21,7 @@
 
 #define ADD_DEADLINE 30000
 #define DEL_DEADLINE 10000
+#define DEL_NATIVE   30000 /* the guest waits five seconds for each of two devices */
 #define AGAIN_MS     1000
 
 enum nic_op_kind { OP_ADD, OP_DEL, OP_SET };
@@ -607,7 +608,10 @@ int run_nic_del(struct run_nic *rn, unsigned int deadline_ms, run_nic_done_fn do
 	if (rn->removing && rn->op)
 		return refuse(why, why_size, -EALREADY, "%s is being removed", vnic_id(rn->vnic));
 	op_end(rn, -ECANCELED, "the NIC is being removed");
-	if (!op_new(rn, OP_DEL, deadline_ms ? deadline_ms : DEL_DEADLINE, done, arg))
+	if (!deadline_ms)
+		deadline_ms =
+			rn->rv->lab->hotplug == LAB_HOTPLUG_NATIVE ? DEL_NATIVE : DEL_DEADLINE;
+	if (!op_new(rn, OP_DEL, deadline_ms, done, arg))
 		return refuse(why, why_size, -ENOMEM, "out of memory");
 	rn->adding = false;
 	if (!rn->removing)

@@ -74,9 +74,9 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 
 /**
  * run_nic_del() - Remove a NIC: its VF first, then the synthetic path, then the vNIC
- * @deadline_ms: 0: 10000. When it is over @done gets -ETIMEDOUT: the guest keeps a device. The
- *		NIC is "removing" then, has no traffic, and goes when the guest lets go or the VM
- *		ends
+ * @deadline_ms: 0: 10000, with native hot plug 30000. When it is over @done gets -ETIMEDOUT: the
+ *guest keeps a device. The NIC is "removing" then, has no traffic, and goes when the guest lets go
+ *or the VM ends
  *
  * Return: 0; -EALREADY it is being removed and somebody waits for it; -EBUSY a change of it is
  * under way; -errno

@@ -34,7 +34,7 @@ static void both_paths_are_the_default(void **state)
 	assert_int_equal(nic->weight, 100);
 	assert_int_equal(nic->moderation, LAB_MODERATION_OFF);
 	assert_int_equal(lab->vms[0].hotplug, LAB_HOTPLUG_ACPI);
-	assert_int_equal(lab->vms[0].spare_nics, 8);
+	assert_int_equal(lab->vms[0].spare_nics, 4);
 	lab_free(lab);
 }
 
