@@ -17,7 +17,11 @@ static const struct arg_spec start_args[] = {
 	 .min = 1,
 	 .max = SAMPLER_MAX_MS,
 	 .doc = "it ends by itself after that; default 60000"},
-	{.name = "vnics", .type = ARG_STRINGS, .min = 1, .max = 1024, .doc = "only their ports; default all"},
+	{.name = "vnics",
+	 .type = ARG_STRINGS,
+	 .min = 1,
+	 .max = 1024,
+	 .doc = "only their ports; default all"},
 };
 
 static void start(void *arg, struct control_req *req, const json_t *args)

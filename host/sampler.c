@@ -295,8 +295,7 @@ int sampler_start(const struct sampler_conf *conf)
 	pthread_condattr_destroy(&attr);
 	stop = false;
 	r->start_ns = now_ns();
-	r->deadline_ns =
-		r->start_ns + (conf->max_ms ? conf->max_ms : DEFAULT_MS) * NSEC_PER_MSEC;
+	r->deadline_ns = r->start_ns + (conf->max_ms ? conf->max_ms : DEFAULT_MS) * NSEC_PER_MSEC;
 	for (size_t i = 0; i < n_ports; i++)
 		path_add(r, ports[i], r->start_ns);
 	atomic_store(&running, true);
@@ -320,11 +319,11 @@ static json_t *rows_json(const struct run *r, size_t path)
 
 		if (w->path != path)
 			continue;
-		json_array_append_new(
-			rows, json_pack("[I, I, I, I, I, I]", (json_int_t)w->at_us,
-					(json_int_t)w->len_us, (json_int_t)w->delta[0],
-					(json_int_t)w->delta[1], (json_int_t)w->delta[2],
-					(json_int_t)w->delta[3]));
+		json_array_append_new(rows,
+				      json_pack("[I, I, I, I, I, I]", (json_int_t)w->at_us,
+						(json_int_t)w->len_us, (json_int_t)w->delta[0],
+						(json_int_t)w->delta[1], (json_int_t)w->delta[2],
+						(json_int_t)w->delta[3]));
 	}
 	return rows;
 }
@@ -341,11 +340,11 @@ json_t *sampler_stop(void)
 		const struct path *p = &run->paths[i];
 
 		json_array_append_new(
-			paths, json_pack("{s:s, s:I, s:o, s:o}", "port", p->name, "since_ns",
-					 (json_int_t)p->since_ns, "until_ns",
-					 p->until_ns ? json_integer((json_int_t)p->until_ns) :
-						       json_null(),
-					 "rows", rows_json(run, i)));
+			paths,
+			json_pack("{s:s, s:I, s:o, s:o}", "port", p->name, "since_ns",
+				  (json_int_t)p->since_ns, "until_ns",
+				  p->until_ns ? json_integer((json_int_t)p->until_ns) : json_null(),
+				  "rows", rows_json(run, i)));
 	}
 	o = json_pack("{s:i, s:I, s:I, s:I, s:I, s:I, s:I, s:o, s:I, s:o}", "step_us",
 		      (int)run->step_us, "start_ns", (json_int_t)run->start_ns, "end_ns",
@@ -354,9 +353,8 @@ json_t *sampler_stop(void)
 		      (json_int_t)run->cpu_ns, "full_ns",
 		      run->full_ns ? json_integer((json_int_t)run->full_ns) : json_null(),
 		      "paths_lost", (json_int_t)run->paths_lost, "paths", paths);
-	log_info("%llu looks, %llu late, %zu rows, %.1f ms of CPU",
-		 (unsigned long long)run->looks, (unsigned long long)run->late, run->n_rows,
-		 (double)run->cpu_ns / 1e6);
+	log_info("%llu looks, %llu late, %zu rows, %.1f ms of CPU", (unsigned long long)run->looks,
+		 (unsigned long long)run->late, run->n_rows, (double)run->cpu_ns / 1e6);
 	pthread_cond_destroy(&wake);
 	run_free(run);
 	run = NULL;

@@ -26,7 +26,7 @@ static int find(struct compare *c, const json_t *status, const char *name, struc
 	json_t *vm, *nic = NULL;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "vms"), i, vm) {
+	json_array_foreach (json_object_get(status, "vms"), i, vm) {
 		const char *text;
 
 		nic = drill_find_nic(vm, name);
@@ -36,13 +36,15 @@ static int find(struct compare *c, const json_t *status, const char *name, struc
 			return drill_fail(&c->d, -EINVAL, "VM %s is %s, not ready",
 					  out_str(vm, "name", "?"), out_str(vm, "state", "?"));
 		if (!drill_has_vf(nic) || !drill_has_synthetic(nic))
-			return drill_fail(&c->d, -EINVAL,
-					  "%s has no %s: two paths are to be compared (lab file: vf, "
-					  "synthetic)", name,
-					  drill_has_vf(nic) ? "synthetic path" : "VF");
+			return drill_fail(
+				&c->d, -EINVAL,
+				"%s has no %s: two paths are to be compared (lab file: vf, "
+				"synthetic)",
+				name, drill_has_vf(nic) ? "synthetic path" : "VF");
 		text = json_string_value(json_array_get(json_object_get(nic, "addresses"), 0));
 		if (!text)
-			return drill_fail(&c->d, -EINVAL, "%s has no address in the lab file", name);
+			return drill_fail(&c->d, -EINVAL, "%s has no address in the lab file",
+					  name);
 		snprintf(to->name, sizeof(to->name), "%s", out_str(vm, "name", ""));
 		snprintf(to->vnic, sizeof(to->vnic), "%s", name);
 		snprintf(to->mac, sizeof(to->mac), "%s", out_str(nic, "mac", ""));
@@ -91,7 +93,8 @@ static int measure_path(struct compare *c, enum compare_path path, unsigned int 
 		fprintf(stderr, "round %u, %s path, %s: %.3g %s%s%s\n", round,
 			compare_path_names[path], cm->name,
 			json_number_value(json_object_get(figure, "value")), cm->unit,
-			*out_str(figure, "why", "") ? ", INVALID: " : "", out_str(figure, "why", ""));
+			*out_str(figure, "why", "") ? ", INVALID: " : "",
+			out_str(figure, "why", ""));
 		if (*out_str(figure, "why", "")) {
 			snprintf(text, sizeof(text), "%s, %s path, round %u: %s", cm->name,
 				 compare_path_names[path], round, out_str(figure, "why", ""));
@@ -142,14 +145,13 @@ static json_t *result(struct compare *c)
 		double a = json_number_value(json_object_get(vf, "median"));
 		double b = json_number_value(json_object_get(syn, "median"));
 
-		json_array_append_new(rows, json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:O, s:O}",
-						      "measure", cm->name, "unit", cm->unit,
-						      "less_is_better", cm->less, "vf", vf,
-						      "synthetic", syn, "ratio",
-						      b > 0 ? json_real(a / b) : json_null(),
-						      "vf_figures", c->figures[m][COMPARE_VF],
-						      "synthetic_figures",
-						      c->figures[m][COMPARE_SYNTHETIC]));
+		json_array_append_new(
+			rows,
+			json_pack("{s:s, s:s, s:b, s:o, s:o, s:o, s:O, s:O}", "measure", cm->name,
+				  "unit", cm->unit, "less_is_better", cm->less, "vf", vf,
+				  "synthetic", syn, "ratio", b > 0 ? json_real(a / b) : json_null(),
+				  "vf_figures", c->figures[m][COMPARE_VF], "synthetic_figures",
+				  c->figures[m][COMPARE_SYNTHETIC]));
 	}
 	return json_pack("{s:s, s:s, s:s, s:i, s:i, s:b, s:O, s:o}", "version", HVLAB_VERSION, "a",
 			 c->d.target.vnic, "b", c->d.peer.vnic, "rounds", (int)c->rounds, "seconds",
@@ -201,9 +203,10 @@ static void show(struct output *out, const json_t *r)
 	out_table(out, json_object_get(r, "rows"), cols, ARRAY_SIZE(cols));
 	out_text(out, "\nCPU: hvlabd + both QEMUs, in percent of one CPU.\n");
 	if (!json_array_size(json_object_get(r, "invalid")))
-		out_text(out, "Switch and guests counted the packets of every figure on the path it "
+		out_text(out,
+			 "Switch and guests counted the packets of every figure on the path it "
 			 "names.\n");
-	json_array_foreach(json_object_get(r, "invalid"), i, v) {
+	json_array_foreach (json_object_get(r, "invalid"), i, v) {
 		out_text(out, "INVALID ");
 		out_line(out, json_string_value(v));
 	}
@@ -274,11 +277,16 @@ const struct cli_command cmd_compare = {
 	.name = "compare",
 	.args = "A B [--rounds N] [--seconds N] [--json]",
 	.summary = "Measure two VMs' traffic on the VF path and on the synthetic path",
-	.help = "A and B are VM/NIC, or VM when it has one NIC; both on one network, each with a VF\n"
-		"and a synthetic path. Ping RTT, TCP with 1 and 4 streams, UDP and small UDP packets,\n"
-		"both ways (iperf3 in the guests), and the CPU time of hvlabd and QEMU; on one path,\n"
-		"then on the other, so many rounds; medians and ranges. The daemon takes the VFs away\n"
-		"and gives them back. A figure counts only if the switch's and both guests' counters\n"
+	.help = "A and B are VM/NIC, or VM when it has one NIC; both on one network, each with a "
+		"VF\n"
+		"and a synthetic path. Ping RTT, TCP with 1 and 4 streams, UDP and small UDP "
+		"packets,\n"
+		"both ways (iperf3 in the guests), and the CPU time of hvlabd and QEMU; on one "
+		"path,\n"
+		"then on the other, so many rounds; medians and ranges. The daemon takes the VFs "
+		"away\n"
+		"and gives them back. A figure counts only if the switch's and both guests' "
+		"counters\n"
 		"say that its packets took the path; else it is marked and the command fails.\n\n"
 		"Options:\n"
 		"  --rounds N    default 3\n"

@@ -6,8 +6,9 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define OTHER_PARTS 100 /* one part of so many may have gone another way: ARP, neighbour discovery */
-#define OTHER_FEW   40	/* and so many packets anyhow */
+#define OTHER_PARTS                                                                                \
+	100	     /* one part of so many may have gone another way: ARP, neighbour discovery */
+#define OTHER_FEW 40 /* and so many packets anyhow */
 
 const char *const compare_path_names[] = {"vf", "synthetic"};
 
@@ -20,8 +21,8 @@ static bool took(double wanted, double other, const char *where, enum compare_pa
 	if (wanted <= 0)
 		snprintf(why, size, "%s counted no packet on the %s path", where, name);
 	else if (other > wanted / OTHER_PARTS + OTHER_FEW)
-		snprintf(why, size, "%s counted %.0f packets on the %s path and %.0f beside it", where,
-			 wanted, name, other);
+		snprintf(why, size, "%s counted %.0f packets on the %s path and %.0f beside it",
+			 where, wanted, name, other);
 	else
 		return true;
 	return false;
@@ -94,7 +95,7 @@ json_t *compare_summary(const json_t *figures)
 	double *qemu = calloc(n + 1, sizeof(*v));
 	json_t *values = json_array(), *f, *o;
 
-	json_array_foreach((json_t *)figures, i, f) {
+	json_array_foreach ((json_t *)figures, i, f) {
 		if (!json_is_true(json_object_get(f, "valid")))
 			continue;
 		v[used] = json_number_value(json_object_get(f, "value"));
@@ -108,9 +109,9 @@ json_t *compare_summary(const json_t *figures)
 		json_object_set_new(o, "median", json_real(median(v, used)));
 		json_object_set_new(o, "min", json_real(v[0]));
 		json_object_set_new(o, "max", json_real(v[used - 1]));
-		json_object_set_new(o, "cpu", json_pack("{s:f, s:f}", "daemon",
-							median(daemon, used), "qemu",
-							median(qemu, used)));
+		json_object_set_new(o, "cpu",
+				    json_pack("{s:f, s:f}", "daemon", median(daemon, used), "qemu",
+					      median(qemu, used)));
 	}
 	free(v);
 	free(daemon);

@@ -52,7 +52,8 @@ static int force(struct drill *d, const char *vnic, enum compare_path path)
 		json_decref(args);
 		return 0;
 	}
-	return drill_call(d, path == COMPARE_VF ? "vf-restore" : "vf-revoke", args, SWITCH_MS, NULL);
+	return drill_call(d, path == COMPARE_VF ? "vf-restore" : "vf-revoke", args, SWITCH_MS,
+			  NULL);
 }
 
 int compare_force(struct drill *d, enum compare_path path)
@@ -65,11 +66,13 @@ int compare_force(struct drill *d, enum compare_path path)
 int compare_serve(struct drill *d, bool on)
 {
 	if (on)
-		return drill_run(d, d->peer.name, GUEST_MS, NULL,
-				 "[ -e /run/compare.pid ] && kill $(cat /run/compare.pid); "
-				 "rm -f /run/compare.pid; iperf3 -s -D -p %d -I /run/compare.pid && "
-				 "n=0 && while ! ss -Hltn 'sport = :%d' | grep -q .; do "
-				 "[ $((n=n+1)) -lt 100 ] || exit 1; usleep 100000; done", PORT, PORT);
+		return drill_run(
+			d, d->peer.name, GUEST_MS, NULL,
+			"[ -e /run/compare.pid ] && kill $(cat /run/compare.pid); "
+			"rm -f /run/compare.pid; iperf3 -s -D -p %d -I /run/compare.pid && "
+			"n=0 && while ! ss -Hltn 'sport = :%d' | grep -q .; do "
+			"[ $((n=n+1)) -lt 100 ] || exit 1; usleep 100000; done",
+			PORT, PORT);
 	return drill_run(d, d->peer.name, GUEST_MS, NULL,
 			 "kill $(tr -d '\\000' </run/compare.pid); rm -f /run/compare.pid");
 }
@@ -78,13 +81,14 @@ int compare_serve(struct drill *d, bool on)
 static int guest_packets(struct drill *d, const struct drill_vm *vm, json_t **out)
 {
 	char *text, *save = NULL;
-	int ret = drill_run(d, vm->name, GUEST_MS, &text,
-			    "for n in /sys/class/net/*; do read -r m <$n/address; "
-			    "[ \"$m\" = %s ] || continue; [ -e $n/device/driver ] || continue; "
-			    "set -- $n/lower_*; [ -e \"$1\" ] && continue; " /* the pair itself */
-			    "s=$(readlink -f $n/device/driver); read -r r <$n/statistics/rx_packets; "
-			    "read -r t <$n/statistics/tx_packets; echo ${s##*/} $((r+t)); done",
-			    vm->mac);
+	int ret =
+		drill_run(d, vm->name, GUEST_MS, &text,
+			  "for n in /sys/class/net/*; do read -r m <$n/address; "
+			  "[ \"$m\" = %s ] || continue; [ -e $n/device/driver ] || continue; "
+			  "set -- $n/lower_*; [ -e \"$1\" ] && continue; " /* the pair itself */
+			  "s=$(readlink -f $n/device/driver); read -r r <$n/statistics/rx_packets; "
+			  "read -r t <$n/statistics/tx_packets; echo ${s##*/} $((r+t)); done",
+			  vm->mac);
 
 	*out = NULL;
 	if (ret)
@@ -107,7 +111,7 @@ static json_t *grown(const json_t *before, const json_t *after)
 	json_t *o = json_object(), *v;
 	const char *key;
 
-	json_object_foreach((json_t *)after, key, v) {
+	json_object_foreach ((json_t *)after, key, v) {
 		json_int_t was = json_integer_value(json_object_get(before, key));
 		json_int_t is = json_integer_value(v);
 
@@ -153,7 +157,7 @@ static int read_cpu(struct drill *d, struct cpu *cpu)
 	if (ret)
 		return ret;
 	cpu->daemon = cpu_seconds(out_int(status, "pid"));
-	json_array_foreach(json_object_get(status, "vms"), i, vm) {
+	json_array_foreach (json_object_get(status, "vms"), i, vm) {
 		const char *name = out_str(vm, "name", "");
 
 		if (!strcmp(name, d->target.name) || !strcmp(name, d->peer.name))
@@ -169,11 +173,11 @@ static json_t *host_packets(const json_t *samples)
 	json_t *o = json_object(), *port, *row;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(samples, "paths"), i, port) {
+	json_array_foreach (json_object_get(samples, "paths"), i, port) {
 		const char *name = out_str(port, "port", "");
 		json_int_t n = json_integer_value(json_object_get(o, name));
 
-		json_array_foreach(json_object_get(port, "rows"), k, row)
+		json_array_foreach (json_object_get(port, "rows"), k, row)
 			n += json_integer_value(json_array_get(row, 2)) +
 			     json_integer_value(json_array_get(row, 4));
 		json_object_set_new(o, name, json_integer(n));
@@ -274,9 +278,9 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
 			  grown(before[1], after[1]));
 	valid = compare_proof(host, guest, path, d->target.vnic, d->peer.vnic, why, sizeof(why));
 	s = (double)(to.at - from.at) / 1e9;
-	*figure = json_pack("{s:f, s:b, s:s, s:{s:f, s:f}, s:o, s:o}", "value", value, "valid", valid,
-			    "why", why, "cpu", "daemon", (to.daemon - from.daemon) / s, "qemu",
-			    (to.qemu - from.qemu) / s, "host", host, "guest", guest);
+	*figure = json_pack("{s:f, s:b, s:s, s:{s:f, s:f}, s:o, s:o}", "value", value, "valid",
+			    valid, "why", why, "cpu", "daemon", (to.daemon - from.daemon) / s,
+			    "qemu", (to.qemu - from.qemu) / s, "host", host, "guest", guest);
 out:
 	for (int i = 0; i < 2; i++) {
 		json_decref(before[i]);

@@ -54,14 +54,14 @@ static void take_flows(struct drill *d, const json_t *flows)
 	long long lost = 0, changed = 0;
 	size_t i, k;
 
-	json_array_foreach((json_t *)flows, i, flow) {
+	json_array_foreach ((json_t *)flows, i, flow) {
 		const char *name = out_str(flow, "flow", "?");
 		const char *why = out_str(flow, "connection_lost", NULL);
 		long long now[] = {out_int(flow, "lost"), out_int(flow, "changed")};
 		const json_t *old = json_object_get(d->lost, name);
 		char text[400];
 
-		json_array_foreach(json_object_get(flow, "gaps"), k, gap) {
+		json_array_foreach (json_object_get(flow, "gaps"), k, gap) {
 			json_t *copy = json_deep_copy(gap);
 
 			json_object_set_new(copy, "flow", json_string(name));
@@ -70,8 +70,8 @@ static void take_flows(struct drill *d, const json_t *flows)
 		}
 		lost += now[0] - json_integer_value(json_array_get(old, 0));
 		changed += now[1] - json_integer_value(json_array_get(old, 1));
-		json_object_set_new(seen, name, json_pack("[I, I]", (json_int_t)now[0],
-							  (json_int_t)now[1]));
+		json_object_set_new(seen, name,
+				    json_pack("[I, I]", (json_int_t)now[0], (json_int_t)now[1]));
 		/* Told once, in the cycle that saw it first. */
 		if (why && !json_array_get(old, 2)) {
 			snprintf(text, sizeof(text), "%s: %s", name, why);
@@ -99,7 +99,7 @@ static void take_counters(struct drill *d, const json_t *after)
 	json_int_t parked = 0;
 	const char *key;
 
-	json_object_foreach((json_t *)after, key, v) {
+	json_object_foreach ((json_t *)after, key, v) {
 		json_int_t by = json_integer_value(v) -
 				json_integer_value(json_object_get(d->counters, key));
 
@@ -135,7 +135,7 @@ static int look_at_state(struct drill *d)
 
 	if (ret)
 		return ret;
-	json_array_foreach(json_object_get(status, "vms"), i, vm) {
+	json_array_foreach (json_object_get(status, "vms"), i, vm) {
 		if (strcmp(out_str(vm, "name", ""), d->target.name) != 0)
 			continue;
 		nic = drill_find_nic(vm, d->target.vnic);
@@ -236,15 +236,15 @@ static void say_cycle(const struct drill *d)
 	size_t len = 0, i;
 	json_t *o;
 
-	json_array_foreach((json_t *)ops, i, o)
+	json_array_foreach ((json_t *)ops, i, o)
 		if (len < sizeof(text))
 			len += (size_t)snprintf(text + len, sizeof(text) - len, "%s %.0f ms, ",
 						out_str(o, "op", "?"),
 						json_number_value(json_object_get(o, "ms")));
-	json_array_foreach(json_object_get(d->cycle, "gaps"), i, o)
+	json_array_foreach (json_object_get(d->cycle, "gaps"), i, o)
 		worst = MAX(worst, json_number_value(json_object_get(o, "ms")));
-	say(d, "cycle %lld of %u: %slongest gap %.0f ms, %lld lost: %s%s%s",
-	    out_int(d->cycle, "n"), d->opt.cycles, text, worst, out_int(d->cycle, "lost"),
+	say(d, "cycle %lld of %u: %slongest gap %.0f ms, %lld lost: %s%s%s", out_int(d->cycle, "n"),
+	    d->opt.cycles, text, worst, out_int(d->cycle, "lost"),
 	    out_str(d->cycle, "verdict", "?"), *d->why ? ": " : "", d->why);
 }
 
@@ -268,8 +268,8 @@ static int baseline(struct drill *d)
 	take_flows(d, flows);
 	gaps = json_incref(json_object_get(d->cycle, "gaps"));
 	json_object_set_new(d->report, "baseline",
-			    json_pack("{s:i, s:o, s:O*}", "ms", (int)d->opt.baseline_ms, "gaps", gaps,
-				      "lost", json_object_get(d->cycle, "lost")));
+			    json_pack("{s:i, s:o, s:O*}", "ms", (int)d->opt.baseline_ms, "gaps",
+				      gaps, "lost", json_object_get(d->cycle, "lost")));
 	json_decref(d->cycle);
 	d->cycle = NULL;
 	json_object_clear(d->worst);
@@ -304,7 +304,7 @@ static void take_last(struct drill *d, json_t *flows)
 	json_t *flow;
 	size_t i;
 
-	json_array_foreach(flows, i, flow) {
+	json_array_foreach (flows, i, flow) {
 		const char *name = out_str(flow, "flow", "?");
 		json_t *worst = json_object_get(d->worst, name);
 
@@ -385,13 +385,12 @@ static void begin_report(struct drill *d)
 	struct tm tm;
 
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
-	d->report = json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:[], s:[], s:[]}", "drill",
-			      d->kind->name, "target",
-			      d->kind->nic ? d->target.vnic : d->target.name,
-			      "version", HVLAB_VERSION, "date", date, "summary", d->kind->summary,
-			      "options", options_json(&d->opt), "limits",
-			      limits_json(&d->opt.limits), "start_ns", (json_int_t)now_ns(),
-			      "cycles", "samples", "events");
+	d->report =
+		json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:I, s:[], s:[], s:[]}", "drill",
+			  d->kind->name, "target", d->kind->nic ? d->target.vnic : d->target.name,
+			  "version", HVLAB_VERSION, "date", date, "summary", d->kind->summary,
+			  "options", options_json(&d->opt), "limits", limits_json(&d->opt.limits),
+			  "start_ns", (json_int_t)now_ns(), "cycles", "samples", "events");
 	d->cycles = json_object_get(d->report, "cycles");
 	d->events = json_object_get(d->report, "events");
 	d->lost = json_object();
@@ -425,10 +424,10 @@ static int finish_report(struct drill *d, int rc)
 	else if (rc == -EINTR)
 		json_object_set_new(d->report, "error", json_string("stopped by a signal"));
 	json_object_set_new(d->report, "end_ns", json_integer((json_int_t)now_ns()));
-	json_object_set_new(
-		d->report, "clock",
-		json_pack("{s:f, s:f}", "target_error_ms", (double)d->target.error_ns / 1e6,
-			  "peer_error_ms", (double)d->peer.error_ns / 1e6));
+	json_object_set_new(d->report, "clock",
+			    json_pack("{s:f, s:f}", "target_error_ms",
+				      (double)d->target.error_ns / 1e6, "peer_error_ms",
+				      (double)d->peer.error_ns / 1e6));
 	judge_report(d->report, &d->opt.limits);
 	pass = !strcmp(out_str(d->report, "verdict", ""), "pass");
 	if (d->saved) {

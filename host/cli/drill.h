@@ -77,13 +77,13 @@ struct drill {
 	struct drill_options opt;
 	int sigfd;
 	bool interrupted;
-	bool broken;	  /* a state from which no further cycle can begin */
-	bool loading;	  /* load runs in both guests */
+	bool broken;  /* a state from which no further cycle can begin */
+	bool loading; /* load runs in both guests */
 	bool sampling;
-	bool touched;	  /* the VF may be away: bring it back */
-	bool gpe_off;	  /* the target's kernel was told not to hear ejections */
+	bool touched; /* the VF may be away: bring it back */
+	bool gpe_off; /* the target's kernel was told not to hear ejections */
 	char why[512];
-	char *saved;	  /* folder with everything about a broken state, or NULL */
+	char *saved; /* folder with everything about a broken state, or NULL */
 	char network[DRILL_NAME];
 	struct drill_vm target, peer;
 	json_t *report, *cycles, *events;
@@ -98,8 +98,7 @@ struct drill {
 /* Remember why; returns @rc. */
 int drill_fail(struct drill *d, int rc, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* Call and wait; *@value (new reference, may be NULL pointer). @args is stolen. */
-int drill_call(struct drill *d, const char *command, json_t *args, int timeout_ms,
-	       json_t **value);
+int drill_call(struct drill *d, const char *command, json_t *args, int timeout_ms, json_t **value);
 /* The daemon has the command. */
 bool drill_can(struct drill *d, const char *command);
 int drill_pause(struct drill *d, unsigned int ms);
@@ -119,9 +118,10 @@ int drill_sampler_stop(struct drill *d, json_t **samples);
 
 /* ---- drill_guest.c: inside the guests ---- */
 
-/* A script of the guest's shell. *@out (free()) is its output, or NULL pointer. Status != 0 fails. */
-int drill_run(struct drill *d, const char *vm, unsigned int timeout_ms, char **out,
-	      const char *fmt, ...) PRINTF_LIKE(5, 6);
+/* A script of the guest's shell. *@out (free()) is its output, or NULL pointer. Status != 0 fails.
+ */
+int drill_run(struct drill *d, const char *vm, unsigned int timeout_ms, char **out, const char *fmt,
+	      ...) PRINTF_LIKE(5, 6);
 int drill_clock(struct drill *d, struct drill_vm *vm);
 int drill_load_start(struct drill *d);
 /* What both ends saw since the last time: [{"flow", ...}], docs/drills.md. */
@@ -153,7 +153,8 @@ bool judge_complains(const char *line, bool driver);
 
 /* ---- drill_keep.c ---- */
 
-/* Everything that may explain a broken state, into a new folder; its name, the caller's, or NULL. */
+/* Everything that may explain a broken state, into a new folder; its name, the caller's, or NULL.
+ */
 char *drill_keep(struct drill *d);
 /* The report, once it is judged, into that folder too. */
 void drill_keep_report(struct drill *d);

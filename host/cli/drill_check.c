@@ -89,7 +89,8 @@ const char drill_help[] =
 	"                        native); refused: the guest keeps it, it is cut off\n"
 	"  --deadline MS         until the guest must have let go: 10000 (refused: 3000)\n"
 	"  --delay-link MS       the VF's link stays down that long after it arrived\n"
-	"  --hold-both MS        traffic stays on the synthetic path that long after the VF is there\n"
+	"  --hold-both MS        traffic stays on the synthetic path that long after the VF is "
+	"there\n"
 	"  --away S              how long the VF is away: 1 (servicing: 30, storm: 0)\n"
 	"  --down MS             flap: how long the link is down: 200\n"
 	"  --settle MS           before and after the operations of a cycle: 500 (storm: 0)\n"
@@ -97,7 +98,8 @@ const char drill_help[] =
 	"  --peer VM             the other end of the load\n"
 	"  --rate N, --size B    records a second (100) and their bytes (512), of each flow\n"
 	"  --connections N       TCP connections beside the paced one: 4\n"
-	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: 1000\n"
+	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: "
+	"1000\n"
 	"                        (reset 30000, refused and surprise none)\n"
 	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
@@ -158,8 +160,10 @@ static void parse_option(struct drill *d, int opt, const char *arg)
 		for (size_t i = 0; i < ARRAY_SIZE(ways); i++)
 			known = known || !strcmp(ways[i], arg);
 		if (!known)
-			cli_usage(cli, "--way: \"%s\" is none of graceful, abrupt, surprise, slow, "
-				  "refused", arg);
+			cli_usage(cli,
+				  "--way: \"%s\" is none of graceful, abrupt, surprise, slow, "
+				  "refused",
+				  arg);
 		o->way = arg;
 		break;
 	case OPT_JUNIT:
@@ -328,7 +332,7 @@ json_t *drill_find_nic(const json_t *vm, const char *id)
 	json_t *nic;
 	size_t i;
 
-	json_array_foreach(json_object_get(vm, "vnics"), i, nic)
+	json_array_foreach (json_object_get(vm, "vnics"), i, nic)
 		if (!strcmp(out_str(nic, "id", ""), id))
 			return nic;
 	return NULL;
@@ -367,7 +371,8 @@ static int find_address(struct drill *d, struct drill_vm *vm, const json_t *nic)
 	ret = drill_run(d, vm->name, 20000, &out,
 			"for n in /sys/class/net/*; do read -r m <$n/address; [ \"$m\" = %s ] || "
 			"continue; ip -4 -o addr show dev ${n##*/}; done | "
-			"busybox sed -n 's/.* inet \\([0-9.]*\\).*/\\1/p' | busybox head -1", vm->mac);
+			"busybox sed -n 's/.* inet \\([0-9.]*\\).*/\\1/p' | busybox head -1",
+			vm->mac);
 	if (ret)
 		return ret;
 	snprintf(vm->address, sizeof(vm->address), "%.*s", (int)strcspn(out, "\n"), out);
@@ -380,14 +385,14 @@ static int find_peer(struct drill *d, const json_t *status)
 	json_t *vm, *nic, *found = NULL;
 	size_t v, n;
 
-	json_array_foreach(json_object_get(status, "vms"), v, vm) {
+	json_array_foreach (json_object_get(status, "vms"), v, vm) {
 		const char *name = out_str(vm, "name", "");
 
 		if (!strcmp(name, d->target.name) || found ||
 		    (d->opt.peer && strcmp(name, d->opt.peer) != 0) ||
 		    strcmp(out_str(vm, "state", ""), "ready") != 0)
 			continue;
-		json_array_foreach(json_object_get(vm, "vnics"), n, nic) {
+		json_array_foreach (json_object_get(vm, "vnics"), n, nic) {
 			if (strcmp(out_str(nic, "network", ""), d->network) != 0 || found)
 				continue;
 			found = nic;
@@ -400,7 +405,8 @@ static int find_peer(struct drill *d, const json_t *status)
 	if (!found)
 		return drill_fail(d, -ENOENT,
 				  "load needs another ready VM on network %s; without one: "
-				  "--load none", d->network);
+				  "--load none",
+				  d->network);
 	return find_address(d, &d->peer, found);
 }
 
@@ -416,12 +422,13 @@ static int check_target(struct drill *d, const json_t *vm, const json_t *nic)
 	if (d->kind->both && (!drill_has_vf(nic) || !drill_has_synthetic(nic)))
 		return drill_fail(d, -EINVAL,
 				  "%s has no %s: the drill needs both paths (lab file: vf, "
-				  "synthetic)", d->target.vnic,
-				  drill_has_vf(nic) ? "synthetic path" : "VF");
+				  "synthetic)",
+				  d->target.vnic, drill_has_vf(nic) ? "synthetic path" : "VF");
 	if ((d->kind->both || !strcmp(d->kind->name, "reset")) && strcmp(vf, "driven") != 0)
 		return drill_fail(d, -EINVAL, "the VF of %s is %s, not driven", d->target.vnic, vf);
 	if (race && !d->kind->both)
-		return drill_fail(d, -EINVAL, "--delay-link and --hold-both are for VFs that return");
+		return drill_fail(d, -EINVAL,
+				  "--delay-link and --hold-both are for VFs that return");
 	if (!strcmp(d->opt.way, "slow") && strcmp(out_str(vm, "hotplug", "acpi"), "native") != 0)
 		return drill_fail(d, -EINVAL,
 				  "--way slow needs \"hotplug: native\" for VM %s in the lab file",
@@ -449,7 +456,7 @@ int drill_check(struct drill *d, const char *target)
 		free(vnic);
 		return ret;
 	}
-	json_array_foreach(json_object_get(status, "vms"), i, vm) {
+	json_array_foreach (json_object_get(status, "vms"), i, vm) {
 		json_t *first = json_array_get(json_object_get(vm, "vnics"), 0);
 		json_t *n = d->kind->nic ? drill_find_nic(vm, vnic) : first;
 
@@ -479,12 +486,12 @@ static void describe_vm(json_t *report, const char *key, const json_t *status,
 	json_t *vm;
 	size_t i;
 
-	json_array_foreach(json_object_get(status, "vms"), i, vm)
+	json_array_foreach (json_object_get(status, "vms"), i, vm)
 		if (!strcmp(out_str(vm, "name", ""), who->name))
 			json_object_set_new(
 				report, key,
-				json_pack("{s:s, s:s, s:s, s:O?, s:O?, s:s}", "vm", who->name, "nic",
-					  who->vnic, "address", who->address, "kernel",
+				json_pack("{s:s, s:s, s:s, s:O?, s:O?, s:s}", "vm", who->name,
+					  "nic", who->vnic, "address", who->address, "kernel",
 					  json_object_get(vm, "kernel_version"), "accel",
 					  json_object_get(vm, "accel"), "mac", who->mac));
 }

@@ -12,7 +12,7 @@
 #define LOAD	     "/usr/lib/hvlab/load"
 #define LOAD_PORT    7900
 #define CLOCK_TRIES  8
-#define LEASE_S	     180 /* the load ends by itself so long after the last question, */
+#define LEASE_S	     180  /* the load ends by itself so long after the last question, */
 #define LEASE_DEAD_S 1800 /* when a driver has to get over a dead device */
 #define START_MS     90000
 #define STOP_MS	     60000
@@ -45,15 +45,15 @@ static int run_script(struct drill *d, const char *vm, unsigned int timeout_ms, 
 			ret = -ENOMEM;
 	}
 	if (!ret)
-		ret = json_is_integer(json_object_get(value, "exitcode")) ?
-			      (int)out_int(value, "exitcode") :
-			      255;
+		ret = json_is_integer(json_object_get(value, "exitcode"))
+			      ? (int)out_int(value, "exitcode")
+			      : 255;
 	json_decref(value);
 	return ret;
 }
 
-int drill_run(struct drill *d, const char *vm, unsigned int timeout_ms, char **out,
-	      const char *fmt, ...)
+int drill_run(struct drill *d, const char *vm, unsigned int timeout_ms, char **out, const char *fmt,
+	      ...)
 {
 	char *script = NULL, err[300] = "";
 	va_list ap;
@@ -122,15 +122,18 @@ int drill_load_start(struct drill *d)
 		snprintf(tcp, sizeof(tcp), " --tcp %u", d->opt.connections);
 	snprintf(flows, sizeof(flows), "%s%s%s%s", tcp, load & DRILL_UDP ? " --udp" : "",
 		 load & DRILL_PING ? " --ping" : "", load & DRILL_IPERF3 ? " --iperf3" : "");
-	ret = drill_run(d, d->peer.name, START_MS, NULL, "%s stop server >/dev/null 2>&1; "
-			"exec %s serve --port %d --lease %u", LOAD, LOAD, LOAD_PORT, lease);
+	ret = drill_run(d, d->peer.name, START_MS, NULL,
+			"%s stop server >/dev/null 2>&1; "
+			"exec %s serve --port %d --lease %u",
+			LOAD, LOAD, LOAD_PORT, lease);
 	if (ret)
 		return ret;
 	d->loading = true;
 	return drill_run(d, d->target.name, START_MS, NULL,
 			 "%s stop client >/dev/null 2>&1; "
-			 "exec %s run %s%s --rate %u --size %u --port %d --lease %u", LOAD, LOAD,
-			 d->peer.address, flows, d->opt.rate, d->opt.size, LOAD_PORT, lease);
+			 "exec %s run %s%s --rate %u --size %u --port %d --lease %u",
+			 LOAD, LOAD, d->peer.address, flows, d->opt.rate, d->opt.size, LOAD_PORT,
+			 lease);
 }
 
 static const json_t *find_flow(const json_t *report, const char *name)
@@ -138,7 +141,7 @@ static const json_t *find_flow(const json_t *report, const char *name)
 	json_t *flow;
 	size_t i;
 
-	json_array_foreach(json_object_get(report, "flows"), i, flow)
+	json_array_foreach (json_object_get(report, "flows"), i, flow)
 		if (!strcmp(out_str(flow, "flow", ""), name))
 			return flow;
 	return NULL;
@@ -151,15 +154,15 @@ static json_t *merge(struct drill *d, const json_t *client, const json_t *server
 	char name[200];
 	size_t i;
 
-	json_array_foreach(json_object_get(client, "flows"), i, here) {
+	json_array_foreach (json_object_get(client, "flows"), i, here) {
 		const char *flow = out_str(here, "flow", "?"), *kind = out_str(here, "kind", "?");
 		const json_t *there = find_flow(server, flow);
 
 		if (!strcmp(kind, "ping") || !strcmp(kind, "iperf3")) {
 			snprintf(name, sizeof(name), "%.32s %s-%s", flow, d->target.name,
 				 d->peer.name);
-			json_array_append_new(flows, judge_flow(name, here, here,
-								d->target.offset_ns));
+			json_array_append_new(flows,
+					      judge_flow(name, here, here, d->target.offset_ns));
 			continue;
 		}
 		snprintf(name, sizeof(name), "%.32s %s>%s", flow, d->target.name, d->peer.name);
@@ -243,8 +246,8 @@ static int complaints_of(struct drill *d, struct drill_vm *vm, json_t *lines)
 		if (!lines || !judge_complains(line, d->opt.strict_complaints))
 			continue;
 		snprintf(text, sizeof(text), "%s: %.400s", vm->name, line);
-		json_array_append_new(lines, json_string(text) ? json_string(text) :
-								 json_string("(not UTF-8)"));
+		json_array_append_new(lines, json_string(text) ? json_string(text)
+							       : json_string("(not UTF-8)"));
 	}
 	free(out);
 	return 0;

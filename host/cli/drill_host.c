@@ -34,10 +34,14 @@ static int class_errno(const char *class)
 		const char *class;
 		int rc;
 	} map[] = {
-		{"Timeout", -ETIMEDOUT},      {"GuestDead", -EHOSTDOWN},
-		{"Busy", -EBUSY},	      {"NotFound", -ENOENT},
-		{"InvalidState", -EINVAL},    {"InvalidArgument", -EINVAL},
-		{"CommandNotFound", -ENOSYS}, {"Cancelled", -ECANCELED},
+		{"Timeout", -ETIMEDOUT},
+		{"GuestDead", -EHOSTDOWN},
+		{"Busy", -EBUSY},
+		{"NotFound", -ENOENT},
+		{"InvalidState", -EINVAL},
+		{"InvalidArgument", -EINVAL},
+		{"CommandNotFound", -ENOSYS},
+		{"Cancelled", -ECANCELED},
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(map); i++)
@@ -130,8 +134,8 @@ int drill_nic(struct drill *d, const char *vnic, json_t **out)
 	*out = NULL;
 	if (ret)
 		return ret;
-	json_array_foreach(json_object_get(status, "vms"), i, vm)
-		json_array_foreach(json_object_get(vm, "vnics"), k, nic)
+	json_array_foreach (json_object_get(status, "vms"), i, vm)
+		json_array_foreach (json_object_get(vm, "vnics"), k, nic)
 			if (!strcmp(out_str(nic, "id", ""), vnic))
 				*out = json_incref(nic);
 	json_decref(status);
@@ -187,7 +191,7 @@ int drill_counters(struct drill *d, json_t **out)
 		if (!*vnics[n])
 			continue;
 		ret = drill_call(d, "stats", json_pack("{s:s}", "vnic", vnics[n]), 0, &stats);
-		json_array_foreach(json_object_get(stats, "vnics"), i, nic) {
+		json_array_foreach (json_object_get(stats, "vnics"), i, nic) {
 			add_drops(sum, vnics[n], "rx", out_path(nic, "port.rx_drops"));
 			add_drops(sum, vnics[n], "tx", out_path(nic, "port.tx_drops"));
 			snprintf(key, sizeof(key), "%s parked", vnics[n]);

@@ -44,9 +44,10 @@ json_t *judge_flow(const char *name, const json_t *tx, const json_t *rx, int64_t
 		lost = json_object_get(tx, "connection_lost");
 	longest = json_pack("[O?, O?, O?]", json_object_get(in, "gap_ns"),
 			    json_object_get(in, "gap_end_ns"), json_object_get(in, "gap_own_ns"));
-	json_array_foreach((json_t *)out_path(in, "gaps"), i, gap)
+	json_array_foreach ((json_t *)out_path(in, "gaps"), i, gap)
 		json_array_append_new(gaps, gap_json(gap, pace, offset_ns));
-	/* What is under way counts as missing until it arrives; a stream that lives loses nothing. */
+	/* What is under way counts as missing until it arrives; a stream that lives loses nothing.
+	 */
 	if (!strcmp(kind, "udp") || !strcmp(kind, "ping"))
 		missing = sent - (packets - out_int(in, "doubled"));
 	json_object_set_new(o, "flow", json_string(name));
@@ -59,11 +60,11 @@ json_t *judge_flow(const char *name, const json_t *tx, const json_t *rx, int64_t
 	json_object_set_new(o, "doubled", json_integer(out_int(in, "doubled")));
 	json_object_set_new(o, "reordered", json_integer(out_int(in, "reordered")));
 	json_object_set_new(o, "changed", json_integer(out_int(in, "changed")));
-	json_object_set_new(o, "longest", longest ? gap_json(longest, pace, offset_ns) : json_null());
+	json_object_set_new(o, "longest",
+			    longest ? gap_json(longest, pace, offset_ns) : json_null());
 	json_object_set_new(o, "gaps", gaps);
-	json_object_set_new(o, "connection_lost", json_is_string(lost) ?
-							  json_incref((json_t *)lost) :
-							  json_null());
+	json_object_set_new(o, "connection_lost",
+			    json_is_string(lost) ? json_incref((json_t *)lost) : json_null());
 	if (json_object_get(rx, "mbps"))
 		json_object_set(o, "mbps", json_object_get(rx, "mbps"));
 	json_decref(longest);
@@ -99,7 +100,7 @@ static const json_t *worst_gap(const json_t *cycle)
 	json_t *gap;
 	size_t i;
 
-	json_array_foreach(json_object_get(cycle, "gaps"), i, gap)
+	json_array_foreach (json_object_get(cycle, "gaps"), i, gap)
 		if (!worst || number(gap, "ms") > number(worst, "ms"))
 			worst = gap;
 	return worst;
@@ -110,7 +111,7 @@ static void judge_operations(json_t *cycle, const struct drill_limits *limits, j
 	json_t *op;
 	size_t i;
 
-	json_array_foreach(json_object_get(cycle, "operations"), i, op) {
+	json_array_foreach (json_object_get(cycle, "operations"), i, op) {
 		const char *error = out_str(op, "error", NULL), *name = out_str(op, "op", "?");
 		bool expected = json_is_true(json_object_get(op, "may_fail"));
 
@@ -139,21 +140,20 @@ void judge_cycle(json_t *cycle, const struct drill_limits *limits)
 			out_int(cycle, "lost"), limits->lost);
 	if (out_int(cycle, "changed"))
 		because(why, "%lld records arrived changed", out_int(cycle, "changed"));
-	json_object_foreach(json_object_get(cycle, "dropped"), key, v)
+	json_object_foreach (json_object_get(cycle, "dropped"), key, v)
 		dropped += json_integer_value(v);
 	if (beyond((double)dropped, limits->dropped))
 		because(why, "the switch dropped %lld frames that it had accepted, more than %ld",
 			dropped, limits->dropped);
-	json_array_foreach(json_object_get(cycle, "connections_lost"), i, v)
+	json_array_foreach (json_object_get(cycle, "connections_lost"), i, v)
 		connections++;
 	if (beyond((double)connections, limits->connections))
-		json_array_foreach(json_object_get(cycle, "connections_lost"), i, v)
+		json_array_foreach (json_object_get(cycle, "connections_lost"), i, v)
 			because(why, "connection lost: %s", json_string_value(v));
 	n = json_array_size(json_object_get(cycle, "complaints"));
 	if (beyond((double)n, limits->complaints))
 		because(why, "a guest's kernel complains: %s%s",
-			json_string_value(
-				json_array_get(json_object_get(cycle, "complaints"), 0)),
+			json_string_value(json_array_get(json_object_get(cycle, "complaints"), 0)),
 			n > 1 ? " ..." : "");
 	if (json_is_string(broken))
 		because(why, "%s", json_string_value(broken));
@@ -168,7 +168,7 @@ void judge_report(json_t *report, const struct drill_limits *limits)
 	json_t *why = json_array(), *cycle, *flow;
 	long long wanted = out_int(report, "options.cycles");
 
-	json_array_foreach((json_t *)cycles, i, cycle) {
+	json_array_foreach ((json_t *)cycles, i, cycle) {
 		const char *reason =
 			json_string_value(json_array_get(json_object_get(cycle, "why"), 0));
 
@@ -184,7 +184,7 @@ void judge_report(json_t *report, const struct drill_limits *limits)
 		because(why, "%s", out_str(report, "error", ""));
 	if ((long long)n < wanted)
 		because(why, "%zu of %lld cycles were made", n, wanted);
-	json_array_foreach(json_object_get(report, "flows"), i, flow) {
+	json_array_foreach (json_object_get(report, "flows"), i, flow) {
 		/* Whatever the cycles did not see: the load as a whole must be unhurt too. */
 		if (!failed && beyond(json_is_string(json_object_get(flow, "connection_lost")),
 				      limits->connections))
@@ -197,8 +197,8 @@ void judge_report(json_t *report, const struct drill_limits *limits)
 				out_str(flow, "flow", "?"), out_int(flow, "sent"),
 				out_int(flow, "received"));
 		if (!failed && out_int(flow, "changed"))
-			because(why, "%s: %lld records arrived changed",
-				out_str(flow, "flow", "?"), out_int(flow, "changed"));
+			because(why, "%s: %lld records arrived changed", out_str(flow, "flow", "?"),
+				out_int(flow, "changed"));
 	}
 	if (json_is_string(out_path(report, "final.why")))
 		because(why, "at the end %s", out_str(report, "final.why", ""));
@@ -216,7 +216,7 @@ bool judge_state(const json_t *vm, const json_t *nic, const json_t *netdevs, boo
 	size_t i;
 
 	why[0] = '\0';
-	json_array_foreach((json_t *)netdevs, i, dev)
+	json_array_foreach ((json_t *)netdevs, i, dev)
 		driven += !strcmp(out_str(dev, "driver", ""), "mana");
 	if (strcmp(out_str(vm, "state", "?"), "ready") != 0)
 		snprintf(why, size, "VM %s is %s: %s", out_str(vm, "name", "?"),

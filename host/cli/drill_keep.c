@@ -113,7 +113,7 @@ char *drill_keep(struct drill *d)
 	keep_json(dir, "events.json", d->events);
 	keep_json(dir, "samples.json", json_object_get(d->report, "samples"));
 	keep_file(dir, "hvlabd.log", out_str(status, "log", ""));
-	json_array_foreach(json_object_get(status, "vms"), i, vm)
+	json_array_foreach (json_object_get(status, "vms"), i, vm)
 		keep_vm(d, dir, vm);
 	json_decref(status);
 	json_decref(stats);

@@ -7,16 +7,16 @@
 
 #include "host/cli/drill.h"
 
-#define LOOK_MS	    50
+#define LOOK_MS	   50
 /*
  * For a driver whose device died with packets under way: that of Linux 6.12 waits 120 s for them,
  * 65 s for a reset, and 30 s for each answer of its hardware channel, one per queue at least: ten
  * minutes and more with 16 queues.
  */
-#define DEAD_MS	    1200000
-#define REACT_MS    20000 /* for a driver to act on a service event */
-#define HOTPLUG_MS  60000
-#define ADDRESS_MS  30000
+#define DEAD_MS	   1200000
+#define REACT_MS   20000 /* for a driver to act on a service event */
+#define HOTPLUG_MS 60000
+#define ADDRESS_MS 30000
 
 /* The VF's state in query-status, once @done is true of it. */
 static int until(struct drill *d, bool (*done)(const json_t *vf), unsigned int limit_ms,
@@ -147,7 +147,7 @@ static bool seen(const struct drill *d, uint64_t since, bool driven)
 	json_t *e;
 	size_t i;
 
-	json_array_foreach(d->events, i, e)
+	json_array_foreach (d->events, i, e)
 		if (!strcmp(out_str(e, "event", ""), "VF_STATE") &&
 		    !strcmp(out_str(e, "vnic", ""), d->target.vnic) &&
 		    (uint64_t)out_int(e, "time_ns") >= since &&
@@ -179,7 +179,8 @@ static int cycle_reset(struct drill *d)
 		json_array_append_new(json_object_get(d->cycle, "operations"),
 				      json_pack("{s:s, s:I, s:f, s:n, s:n}", "op", "recovery",
 						"start_ns", (json_int_t)start, "ms",
-						(double)(now_ns() - start) / 1e6, "error", "steps"));
+						(double)(now_ns() - start) / 1e6, "error",
+						"steps"));
 	return ret;
 }
 

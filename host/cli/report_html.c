@@ -51,7 +51,8 @@ static const char style[] =
 	"stroke-width:1;fill:none}.c-vf{fill:var(--vf)}.c-syn{fill:var(--syn)}"
 	".c-all{fill:var(--all)}path.r{fill-opacity:.55}.flow{fill:var(--line)}"
 	".gap{fill:var(--bad);fill-opacity:.85}svg text.g{fill:#fff;font-size:10px}"
-	"svg rect.b{fill:var(--all);fill-opacity:.25}svg rect.b-driven,svg rect.b-vf{fill:var(--vf);"
+	"svg rect.b{fill:var(--all);fill-opacity:.25}svg rect.b-driven,svg "
+	"rect.b-vf{fill:var(--vf);"
 	"fill-opacity:.38}svg rect.b-revoked,svg rect.b-synthetic{fill:var(--syn);fill-opacity:.38}"
 	"svg rect.b-draining,svg rect.b-restoring{fill:var(--syn);fill-opacity:.2}"
 	"svg rect.b-park{fill:var(--park);fill-opacity:.45}.key{display:flex;flex-wrap:wrap;"
@@ -92,7 +93,7 @@ static void why_list(FILE *to, const json_t *why)
 	if (!json_array_size(why))
 		return;
 	fputs("<ul class=\"why\">", to);
-	json_array_foreach((json_t *)why, i, v) {
+	json_array_foreach ((json_t *)why, i, v) {
 		fputs("<li>", to);
 		report_escape(to, json_string_value(v));
 		fputs("</li>", to);
@@ -105,9 +106,12 @@ static void limit_text(char *buf, size_t size, const json_t *report)
 	static const struct {
 		const char *key, *name, *unit;
 	} all[] = {
-		{"gap_ms", "gap", " ms"},     {"lost", "lost", ""},
-		{"dropped", "dropped", ""},   {"connections", "connections lost", ""},
-		{"complaints", "kernel warnings", ""}, {"op_ms", "operation", " ms"},
+		{"gap_ms", "gap", " ms"},
+		{"lost", "lost", ""},
+		{"dropped", "dropped", ""},
+		{"connections", "connections lost", ""},
+		{"complaints", "kernel warnings", ""},
+		{"op_ms", "operation", " ms"},
 	};
 	const json_t *l = json_object_get(report, "limits");
 	size_t len = 0;
@@ -131,14 +135,15 @@ static void html_head(FILE *to, const json_t *report)
 	json_t *v;
 	size_t i, len = 0;
 
-	json_array_foreach((json_t *)out_path(report, "options.load"), i, v)
+	json_array_foreach ((json_t *)out_path(report, "options.load"), i, v)
 		if (len < sizeof(loads))
 			len += (size_t)snprintf(loads + len, sizeof(loads) - len, "%s%s",
 						i ? ", " : "", json_string_value(v));
 	fputs("<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\">"
 	      "<meta name=\"viewport\" content=\"width=device-width,initial-scale=1\">"
 	      "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-	      "style-src 'unsafe-inline'\"><title>", to);
+	      "style-src 'unsafe-inline'\"><title>",
+	      to);
 	snprintf(text, sizeof(text), "%s of %s: %s", out_str(report, "drill", "?"),
 		 out_str(report, "target", "?"), passed(report) ? "PASS" : "FAIL");
 	report_escape(to, text);
@@ -169,12 +174,14 @@ static void html_head(FILE *to, const json_t *report)
 	if (json_object_get(report, "baseline")) {
 		double worst = 0;
 
-		json_array_foreach((json_t *)out_path(report, "baseline.gaps"), i, v)
+		json_array_foreach ((json_t *)out_path(report, "baseline.gaps"), i, v)
 			worst = fmax(worst, number(v, "ms"));
-		snprintf(text, sizeof(text), "in %lld ms with no drill the longest gap was %.0f ms; "
-			 "the guests' clocks are known to %.0f ms", out_int(report, "baseline.ms"),
-			 worst, fmax(number(report, "clock.target_error_ms"),
-				     number(report, "clock.peer_error_ms")));
+		snprintf(text, sizeof(text),
+			 "in %lld ms with no drill the longest gap was %.0f ms; "
+			 "the guests' clocks are known to %.0f ms",
+			 out_int(report, "baseline.ms"), worst,
+			 fmax(number(report, "clock.target_error_ms"),
+			      number(report, "clock.peer_error_ms")));
 		entry(to, "Noise", text);
 	}
 	if (out_str(report, "saved", NULL))
@@ -189,7 +196,7 @@ static double longest(const json_t *cycle, const char **flow)
 	size_t i;
 
 	*flow = "";
-	json_array_foreach(json_object_get(cycle, "gaps"), i, g) {
+	json_array_foreach (json_object_get(cycle, "gaps"), i, g) {
 		if (number(g, "ms") > ms) {
 			ms = number(g, "ms");
 			*flow = out_str(g, "flow", "");
@@ -209,28 +216,36 @@ static void html_overview(FILE *to, const json_t *report)
 
 	if (n < 2)
 		return;
-	json_array_foreach((json_t *)cycles, i, c)
+	json_array_foreach ((json_t *)cycles, i, c)
 		top = fmax(top, longest(c, &flow));
-	fprintf(to, "<h2>Longest gap of each cycle</h2><div class=\"pic\"><svg viewBox=\"0 0 1024 "
+	fprintf(to,
+		"<h2>Longest gap of each cycle</h2><div class=\"pic\"><svg viewBox=\"0 0 1024 "
 		"150\" role=\"img\" aria-label=\"longest gap of each cycle\">"
 		"<text class=\"s\" x=\"56\" y=\"14\" text-anchor=\"end\">%.0f ms</text>"
 		"<text class=\"s\" x=\"56\" y=\"129\" text-anchor=\"end\">0</text>"
-		"<path class=\"axis\" d=\"M64 126h948\"/>\n", top);
-	json_array_foreach((json_t *)cycles, i, c) {
+		"<path class=\"axis\" d=\"M64 126h948\"/>\n",
+		top);
+	json_array_foreach ((json_t *)cycles, i, c) {
 		double ms = longest(c, &flow), w = 948.0 / (double)n, h = fmax(ms / top * 114, 1);
 
 		fprintf(to, "<g><title>cycle %lld: %.0f ms ", out_int(c, "n"), ms);
 		report_escape(to, flow);
-		fprintf(to, "</title><rect class=\"%s\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" "
-			"height=\"%.1f\"/></g>\n", passed(c) ? "c-vf" : "gap",
-			64 + w * (double)i, 126 - h, fmax(w - (w > 3 ? 1 : 0), 0.3), h);
+		fprintf(to,
+			"</title><rect class=\"%s\" x=\"%.2f\" y=\"%.1f\" width=\"%.2f\" "
+			"height=\"%.1f\"/></g>\n",
+			passed(c) ? "c-vf" : "gap", 64 + w * (double)i, 126 - h,
+			fmax(w - (w > 3 ? 1 : 0), 0.3), h);
 	}
 	if (limit > 0 && limit <= top)
-		fprintf(to, "<path class=\"step\" stroke-dasharray=\"4 3\" d=\"M64 %.1fh948\"/>"
-			"<text class=\"s\" x=\"1010\" y=\"%.1f\" text-anchor=\"end\">limit</text>\n",
+		fprintf(to,
+			"<path class=\"step\" stroke-dasharray=\"4 3\" d=\"M64 %.1fh948\"/>"
+			"<text class=\"s\" x=\"1010\" y=\"%.1f\" "
+			"text-anchor=\"end\">limit</text>\n",
 			126 - limit / top * 114, 122 - limit / top * 114);
-	fprintf(to, "<text class=\"s\" x=\"64\" y=\"143\">cycle 1</text><text class=\"s\" x=\"1012\" "
-		"y=\"143\" text-anchor=\"end\">cycle %zu</text></svg></div>\n", n);
+	fprintf(to,
+		"<text class=\"s\" x=\"64\" y=\"143\">cycle 1</text><text class=\"s\" x=\"1012\" "
+		"y=\"143\" text-anchor=\"end\">cycle %zu</text></svg></div>\n",
+		n);
 }
 
 static long long total(const json_t *o)
@@ -239,7 +254,7 @@ static long long total(const json_t *o)
 	const char *key;
 	json_t *v;
 
-	json_object_foreach((json_t *)o, key, v)
+	json_object_foreach ((json_t *)o, key, v)
 		sum += json_integer_value(v);
 	return sum;
 }
@@ -255,8 +270,9 @@ static void html_cycles(FILE *to, const json_t *report)
 		fprintf(to, "<details><summary>all %zu</summary>", n);
 	fputs("<div class=\"wrap\"><table><tr><th>#</th><th class=\"l\">verdict</th>"
 	      "<th class=\"l\">operations, ms</th><th>longest gap, ms</th><th class=\"l\">of</th>"
-	      "<th>lost</th><th>dropped</th><th>connections lost</th><th>warnings</th></tr>\n", to);
-	json_array_foreach((json_t *)cycles, i, c) {
+	      "<th>lost</th><th>dropped</th><th>connections lost</th><th>warnings</th></tr>\n",
+	      to);
+	json_array_foreach ((json_t *)cycles, i, c) {
 		size_t dead = json_array_size(json_object_get(c, "connections_lost"));
 		size_t lines = json_array_size(json_object_get(c, "complaints"));
 		const char *flow;
@@ -264,7 +280,7 @@ static void html_cycles(FILE *to, const json_t *report)
 
 		fprintf(to, "<tr><td>%lld</td><td class=\"l %s\">%s</td><td class=\"l\">",
 			out_int(c, "n"), passed(c) ? "w-ok" : "w-bad", passed(c) ? "pass" : "FAIL");
-		json_array_foreach(json_object_get(c, "operations"), k, op) {
+		json_array_foreach (json_object_get(c, "operations"), k, op) {
 			fputs(k ? ", " : "", to);
 			report_escape(to, out_str(op, "op", "?"));
 			fprintf(to, " %.0f", number(op, "ms"));
@@ -290,10 +306,12 @@ static void html_flows(FILE *to, const json_t *report)
 	if (!json_array_size(flows))
 		return;
 	fputs("<h2>Flows, over the whole drill</h2><div class=\"wrap\"><table><tr>"
-	      "<th class=\"l\">flow</th><th>sent</th><th>arrived</th><th>missing</th><th>doubled</th>"
+	      "<th "
+	      "class=\"l\">flow</th><th>sent</th><th>arrived</th><th>missing</th><th>doubled</th>"
 	      "<th>reordered</th><th>changed</th><th>longest gap, ms</th><th>of it own, ms</th>"
-	      "<th class=\"l\">connection</th></tr>\n", to);
-	json_array_foreach((json_t *)flows, i, f) {
+	      "<th class=\"l\">connection</th></tr>\n",
+	      to);
+	json_array_foreach ((json_t *)flows, i, f) {
 		const char *dead = out_str(f, "connection_lost", NULL);
 
 		fputs("<tr>", to);
@@ -320,7 +338,7 @@ static const json_t *samples_of(const json_t *report, long long n)
 	json_t *s;
 	size_t i;
 
-	json_array_foreach(json_object_get(report, "samples"), i, s)
+	json_array_foreach (json_object_get(report, "samples"), i, s)
 		if (out_int(s, "n") == n)
 			return s;
 	return NULL;
@@ -332,24 +350,26 @@ static void html_details(FILE *to, const json_t *cycle, const json_t *samples)
 	size_t i, k;
 
 	fputs("<details><summary>steps and lines</summary><pre>", to);
-	json_array_foreach(json_object_get(cycle, "operations"), i, op) {
+	json_array_foreach (json_object_get(cycle, "operations"), i, op) {
 		report_escape(to, out_str(op, "op", "?"));
 		fprintf(to, "  %.1f ms  ", number(op, "ms"));
 		report_escape(to, out_str(op, "error", ""));
 		fputc('\n', to);
-		json_array_foreach(json_object_get(op, "steps"), k, step) {
+		json_array_foreach (json_object_get(op, "steps"), k, step) {
 			fprintf(to, "%10.1f  ", number(step, "ms"));
 			report_escape(to, out_str(step, "step", "?"));
 			fputc('\n', to);
 		}
 	}
-	json_array_foreach(json_object_get(cycle, "complaints"), i, v) {
+	json_array_foreach (json_object_get(cycle, "complaints"), i, v) {
 		report_escape(to, json_string_value(v));
 		fputc('\n', to);
 	}
 	if (samples)
-		fprintf(to, "sampler: %lld looks every %lld us, %lld late, the longest step %.1f ms, "
-			"%.1f ms of CPU\n", out_int(samples, "looks"), out_int(samples, "step_us"),
+		fprintf(to,
+			"sampler: %lld looks every %lld us, %lld late, the longest step %.1f ms, "
+			"%.1f ms of CPU\n",
+			out_int(samples, "looks"), out_int(samples, "step_us"),
 			out_int(samples, "late"), number(samples, "longest_ns") / 1e6,
 			number(samples, "cpu_ns") / 1e6);
 	fputs("</pre></details>\n", to);
@@ -362,18 +382,22 @@ static void html_pictures(FILE *to, const json_t *report)
 	json_t *c;
 	size_t i;
 
-	json_array_foreach((json_t *)cycles, i, c) {
+	json_array_foreach ((json_t *)cycles, i, c) {
 		const json_t *samples = samples_of(report, out_int(c, "n"));
 
 		if (!samples)
 			continue;
 		if (!told)
 			fputs("<h2>What each path carried</h2><p class=\"key\"><span><i "
-			      "style=\"background:var(--vf)\"></i>VF</span><span><i style=\"background:"
+			      "style=\"background:var(--vf)\"></i>VF</span><span><i "
+			      "style=\"background:"
 			      "var(--syn)\"></i>synthetic path</span><span><i style=\"background:"
-			      "var(--park)\"></i>kept in the switch</span><span><i style=\"background:"
-			      "var(--bad)\"></i>standstill of a flow</span><span>above the line: left "
-			      "the guest; below: reached it</span></p>\n", to);
+			      "var(--park)\"></i>kept in the switch</span><span><i "
+			      "style=\"background:"
+			      "var(--bad)\"></i>standstill of a flow</span><span>above the line: "
+			      "left "
+			      "the guest; below: reached it</span></p>\n",
+			      to);
 		told = true;
 		fprintf(to, "<p>Cycle %lld <span class=\"%s\">%s</span></p>\n", out_int(c, "n"),
 			passed(c) ? "w-ok" : "w-bad", passed(c) ? "pass" : "FAIL");

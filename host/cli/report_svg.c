@@ -11,14 +11,14 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define LEFT	 132 /* px of labels */
-#define PLOT	 880
-#define WIDTH	 (LEFT + PLOT + 12)
-#define OPS_H	 74
-#define BAND_H	 22
-#define PATH_H	 92
-#define FLOW_H	 17
-#define SHORT	 20 /* ms; shorter standstills are not drawn */
+#define LEFT	  132 /* px of labels */
+#define PLOT	  880
+#define WIDTH	  (LEFT + PLOT + 12)
+#define OPS_H	  74
+#define BAND_H	  22
+#define PATH_H	  92
+#define FLOW_H	  17
+#define SHORT	  20 /* ms; shorter standstills are not drawn */
 #define MAX_PATHS 6
 #define MAX_FLOWS 40
 #define MAX_TICKS 64
@@ -72,7 +72,7 @@ static void draw_steps(struct picture *p, const json_t *steps, double start, dou
 	json_t *step;
 	size_t k;
 
-	json_array_foreach((json_t *)steps, k, step) {
+	json_array_foreach ((json_t *)steps, k, step) {
 		double x = x_of(p, start + number(step, "ms") * 1e6);
 
 		if (k >= MAX_TICKS)
@@ -85,11 +85,13 @@ static void draw_steps(struct picture *p, const json_t *steps, double start, dou
 			free_at[rows[k]] = x + 8 + 5.4 * (double)strlen(out_str(step, "step", "?"));
 		fprintf(p->to, "<g><title>");
 		report_escape(p->to, out_str(step, "step", "?"));
-		fprintf(p->to, " at %.1f ms</title><path class=\"step\" d=\"M%.1f %.1fV%.1f\"/></g>\n",
-			number(step, "ms"), x, y + 20, rows[k] < 0 ? y + 25 : y + 27 + 13 * rows[k]);
+		fprintf(p->to,
+			" at %.1f ms</title><path class=\"step\" d=\"M%.1f %.1fV%.1f\"/></g>\n",
+			number(step, "ms"), x, y + 20,
+			rows[k] < 0 ? y + 25 : y + 27 + 13 * rows[k]);
 	}
 	/* The names lie above the marks. */
-	json_array_foreach((json_t *)steps, k, step) {
+	json_array_foreach ((json_t *)steps, k, step) {
 		const char *name = out_str(step, "step", "?");
 		double x = x_of(p, start + number(step, "ms") * 1e6);
 		bool flip = x + 8 + 5.4 * (double)strlen(name) > WIDTH;
@@ -112,7 +114,7 @@ static void draw_operations(struct picture *p)
 	size_t i;
 
 	label(p, y + 14, "l", "operations");
-	json_array_foreach(json_object_get(p->cycle, "operations"), i, op) {
+	json_array_foreach (json_object_get(p->cycle, "operations"), i, op) {
 		double start = number(op, "start_ns"), end = start + number(op, "ms") * 1e6;
 		double x = x_of(p, start), w = x_of(p, end) - x;
 
@@ -120,9 +122,11 @@ static void draw_operations(struct picture *p)
 			continue;
 		fprintf(p->to, "<g><title>");
 		report_escape(p->to, out_str(op, "op", "?"));
-		fprintf(p->to, " %.1f ms</title><rect class=\"op%s\" x=\"%.1f\" y=\"%.1f\" "
+		fprintf(p->to,
+			" %.1f ms</title><rect class=\"op%s\" x=\"%.1f\" y=\"%.1f\" "
 			"width=\"%.1f\" height=\"20\" rx=\"3\"/>",
-			number(op, "ms"), out_str(op, "error", NULL) ? " bad" : "", x, y, fmax(w, 2));
+			number(op, "ms"), out_str(op, "error", NULL) ? " bad" : "", x, y,
+			fmax(w, 2));
 		fprintf(p->to, "<text class=\"t\" x=\"%.1f\" y=\"%.1f\">", x + 6, y + 14);
 		report_escape(p->to, out_str(op, "op", "?"));
 		fprintf(p->to, " %.0f ms</text></g>\n", number(op, "ms"));
@@ -153,7 +157,8 @@ static void band(struct picture *p, const char *name, double from, double to, do
 	report_escape(p->to, name);
 	fprintf(p->to, " for %.1f ms</title><rect class=\"b b-", (to - from) / 1e6);
 	report_escape(p->to, name);
-	fprintf(p->to, "\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>", x, y, w, BAND_H - 4);
+	fprintf(p->to, "\" x=\"%.1f\" y=\"%.1f\" width=\"%.1f\" height=\"%d\"/>", x, y, w,
+		BAND_H - 4);
 	if (w > 8 + 6.2 * (double)strlen(name)) {
 		fprintf(p->to, "<text class=\"t\" x=\"%.1f\" y=\"%.1f\">", x + 5, y + 13);
 		report_escape(p->to, name);
@@ -170,7 +175,7 @@ static void draw_band(struct picture *p, const char *title, const char *event, c
 	json_t *e;
 	size_t i;
 
-	json_array_foreach(json_object_get(p->report, "events"), i, e) {
+	json_array_foreach (json_object_get(p->report, "events"), i, e) {
 		double at = number(e, "time_ns");
 
 		if (strcmp(out_str(e, "event", ""), event) != 0 ||
@@ -211,14 +216,14 @@ static void spread(const struct picture *p, double *px, double from, double to, 
 /* "a/eth0/vf" is the VF of target a/eth0, of target a the VF of eth0. */
 static void lane_label(const struct picture *p, const struct lane *l, char *buf, size_t size)
 {
-	const char *nic = strchr(out_str(p->report, "target", ""), '/') ? NULL :
-									   strchr(l->name, '/');
+	const char *nic =
+		strchr(out_str(p->report, "target", ""), '/') ? NULL : strchr(l->name, '/');
 	int len = nic ? (int)strcspn(nic + 1, "/") : 0;
 
 	snprintf(buf, size, "%.*s%s%s", len, nic ? nic + 1 : "", nic ? " " : "",
-		 !strcmp(l->class, "vf")    ? "VF" :
-		 !strcmp(l->class, "syn") ? "synthetic" :
-					    l->name);
+		 !strcmp(l->class, "vf")    ? "VF"
+		 : !strcmp(l->class, "syn") ? "synthetic"
+					    : l->name);
 }
 
 static struct lane *lane_of(struct lane lanes[MAX_PATHS], const char *name)
@@ -228,7 +233,9 @@ static struct lane *lane_of(struct lane lanes[MAX_PATHS], const char *name)
 			lanes[i].used = true;
 			snprintf(lanes[i].name, sizeof(lanes[i].name), "%s", name);
 			snprintf(lanes[i].class, sizeof(lanes[i].class), "%s",
-				 strstr(name, "/vf") ? "vf" : strstr(name, "/syn") ? "syn" : "all");
+				 strstr(name, "/vf")	? "vf"
+				 : strstr(name, "/syn") ? "syn"
+							: "all");
 		}
 		if (!strcmp(lanes[i].name, name))
 			return &lanes[i];
@@ -243,7 +250,7 @@ static void collect(const struct picture *p, struct lane lanes[MAX_PATHS], bool 
 	json_t *port, *row;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(p->samples, "paths"), i, port) {
+	json_array_foreach (json_object_get(p->samples, "paths"), i, port) {
 		const char *name = out_str(port, "port", ""), *path = strchr(name, '/');
 		char vnic[64];
 		struct lane *l;
@@ -255,7 +262,7 @@ static void collect(const struct picture *p, struct lane lanes[MAX_PATHS], bool 
 		l = lane_of(lanes, name);
 		if (!l)
 			continue;
-		json_array_foreach(json_object_get(port, "rows"), k, row) {
+		json_array_foreach (json_object_get(port, "rows"), k, row) {
 			double at = start + json_number_value(json_array_get(row, 0)) * 1e3;
 			double end = at + json_number_value(json_array_get(row, 1)) * 1e3;
 			double tx = json_number_value(json_array_get(row, 2));
@@ -342,7 +349,8 @@ static void draw_paths(struct picture *p)
 		double scale = top > 0 ? half / top : 0;
 		char class[16], text[80];
 
-		fprintf(p->to, "<rect class=\"lane\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\"/>\n",
+		fprintf(p->to,
+			"<rect class=\"lane\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"%d\"/>\n",
 			LEFT, p->y, PLOT, PATH_H - 6);
 		mid -= 3;
 		snprintf(class, sizeof(class), "c-%s", lanes[l].class);
@@ -376,7 +384,7 @@ static void draw_flows(struct picture *p)
 	size_t i;
 
 	/* Those of which there is something to see, the longest told first by the load. */
-	json_array_foreach(json_object_get(p->cycle, "gaps"), i, gap) {
+	json_array_foreach (json_object_get(p->cycle, "gaps"), i, gap) {
 		const char *name = out_str(gap, "flow", "?");
 
 		for (known = 0; known < n && strcmp(names[known], name) != 0; known++)
@@ -390,9 +398,10 @@ static void draw_flows(struct picture *p)
 		double free_at = 0;
 
 		label(p, p->y + 11, "s", names[f]);
-		fprintf(p->to, "<rect class=\"flow\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"3\"/>\n",
+		fprintf(p->to,
+			"<rect class=\"flow\" x=\"%d\" y=\"%.1f\" width=\"%d\" height=\"3\"/>\n",
 			LEFT, p->y + 6, PLOT);
-		json_array_foreach(json_object_get(p->cycle, "gaps"), i, gap) {
+		json_array_foreach (json_object_get(p->cycle, "gaps"), i, gap) {
 			double end = number(gap, "end_ns"), ms = number(gap, "ms");
 			double from = end - number(gap, "raw_ms") * 1e6, x, w;
 
@@ -403,14 +412,17 @@ static void draw_flows(struct picture *p)
 			w = fmax(x_of(p, end) - x, 1.5);
 			fprintf(p->to, "<g><title>");
 			report_escape(p->to, names[f]);
-			fprintf(p->to, " stood still for %.1f ms (%.1f ms between arrivals, %.1f ms of it "
+			fprintf(p->to,
+				" stood still for %.1f ms (%.1f ms between arrivals, %.1f ms of it "
 				"the load's own)</title><rect class=\"gap\" x=\"%.1f\" y=\"%.1f\" "
-				"width=\"%.1f\" height=\"11\" rx=\"2\"/>", ms,
-				number(gap, "raw_ms"), number(gap, "own_ms"), x, p->y + 2, w);
+				"width=\"%.1f\" height=\"11\" rx=\"2\"/>",
+				ms, number(gap, "raw_ms"), number(gap, "own_ms"), x, p->y + 2, w);
 			/* Inside when there is room, else behind; not over the next one. */
 			if (w > 46 || x - free_at > 46) {
-				fprintf(p->to, "<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%.0f ms</text>",
-					w > 46 ? "g" : "s h", w > 46 ? x + 4 : x + w + 3, p->y + 11, ms);
+				fprintf(p->to,
+					"<text class=\"%s\" x=\"%.1f\" y=\"%.1f\">%.0f ms</text>",
+					w > 46 ? "g" : "s h", w > 46 ? x + 4 : x + w + 3, p->y + 11,
+					ms);
 				free_at = x + w;
 			}
 			fputs("</g>\n", p->to);
@@ -436,9 +448,10 @@ static void draw_axis(struct picture *p, double top)
 	for (double t = 0; t <= ms; t += step) {
 		double x = LEFT + t / ms * PLOT;
 
-		fprintf(p->to, "<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/><text class=\"s\" "
-			"x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g</text>\n", x, top, p->y + 4,
-			x, p->y + 17, step >= 1000 ? t / 1000 : t);
+		fprintf(p->to,
+			"<path class=\"grid\" d=\"M%.1f %.1fV%.1f\"/><text class=\"s\" "
+			"x=\"%.1f\" y=\"%.1f\" text-anchor=\"middle\">%g</text>\n",
+			x, top, p->y + 4, x, p->y + 17, step >= 1000 ? t / 1000 : t);
 	}
 	fprintf(p->to, "<text class=\"s\" x=\"%d\" y=\"%.1f\" text-anchor=\"end\">%s</text>\n",
 		LEFT - 8, p->y + 17, step >= 1000 ? "seconds" : "milliseconds");
@@ -473,8 +486,10 @@ void report_svg(FILE *to, const json_t *report, const json_t *cycle, const json_
 	draw(&p);
 	fclose(p.to);
 	p.to = to;
-	fprintf(to, "<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"timeline of cycle %lld\" "
-		"xmlns=\"http://www.w3.org/2000/svg\">\n", WIDTH, p.y + 26, out_int(cycle, "n"));
+	fprintf(to,
+		"<svg viewBox=\"0 0 %d %.0f\" role=\"img\" aria-label=\"timeline of cycle %lld\" "
+		"xmlns=\"http://www.w3.org/2000/svg\">\n",
+		WIDTH, p.y + 26, out_int(cycle, "n"));
 	draw_axis(&p, 6);
 	fwrite(body, 1, size, to);
 	fputs("</svg>\n", to);

@@ -38,8 +38,10 @@ static void text_limits(struct output *out, const json_t *report)
 	fmt_limit(conns, sizeof(conns), l, "connections");
 	fmt_limit(lines, sizeof(lines), l, "complaints");
 	fmt_limit(op, sizeof(op), l, "op_ms");
-	out_text(out, "limits  gap %s ms, lost %s, dropped %s, connections lost %s, kernel warnings "
-		 "%s, operation %s ms\n", gap, lost, dropped, conns, lines, op);
+	out_text(out,
+		 "limits  gap %s ms, lost %s, dropped %s, connections lost %s, kernel warnings "
+		 "%s, operation %s ms\n",
+		 gap, lost, dropped, conns, lines, op);
 }
 
 static void text_head(struct output *out, const json_t *report)
@@ -56,7 +58,7 @@ static void text_head(struct output *out, const json_t *report)
 	out_text(out, "guest   %s, kernel %s, %s\n", out_str(report, "target_vm.vm", "?"),
 		 out_str(report, "target_vm.kernel", "?"), out_str(report, "target_vm.accel", "?"));
 	out_text(out, "load    ");
-	json_array_foreach((json_t *)loads, i, v)
+	json_array_foreach ((json_t *)loads, i, v)
 		out_text(out, "%s%s", i ? ", " : "", json_string_value(v));
 	if (json_array_size(loads))
 		out_text(out, ", %lld records a second, peer %s\n", out_int(report, "options.rate"),
@@ -72,7 +74,7 @@ static const json_t *longest_gap(const json_t *gaps)
 	json_t *g;
 	size_t i;
 
-	json_array_foreach((json_t *)gaps, i, g)
+	json_array_foreach ((json_t *)gaps, i, g)
 		if (!worst || number(g, "ms") > number(worst, "ms"))
 			worst = g;
 	return worst;
@@ -83,11 +85,11 @@ static void text_steps(struct output *out, const json_t *cycle)
 	json_t *op, *step;
 	size_t i, k;
 
-	json_array_foreach(json_object_get(cycle, "operations"), i, op) {
+	json_array_foreach (json_object_get(cycle, "operations"), i, op) {
 		const char *error = out_str(op, "error", NULL);
 
 		out_text(out, "  %-9s %7.0f ms ", out_str(op, "op", "?"), number(op, "ms"));
-		json_array_foreach(json_object_get(op, "steps"), k, step)
+		json_array_foreach (json_object_get(op, "steps"), k, step)
 			out_text(out, "%s%s %.0f", k ? ", " : " ", out_str(step, "step", "?"),
 				 number(step, "ms"));
 		if (error) {
@@ -120,13 +122,13 @@ static void text_cycle(struct output *out, const json_t *cycle)
 	if (out_int(cycle, "parked"))
 		out_text(out, "  %lld frames waited in the switch for a path\n",
 			 out_int(cycle, "parked"));
-	json_object_foreach(json_object_get(cycle, "dropped"), key, v)
+	json_object_foreach (json_object_get(cycle, "dropped"), key, v)
 		out_text(out, "  %s: %lld frames dropped\n", key, json_integer_value(v));
-	json_array_foreach(json_object_get(cycle, "why"), i, v) {
+	json_array_foreach (json_object_get(cycle, "why"), i, v) {
 		out_text(out, "  FAIL: ");
 		out_line(out, json_string_value(v));
 	}
-	json_array_foreach(json_object_get(cycle, "complaints"), i, v) {
+	json_array_foreach (json_object_get(cycle, "complaints"), i, v) {
 		out_text(out, "  ");
 		out_line(out, json_string_value(v));
 	}
@@ -160,9 +162,9 @@ static void text_summary(struct output *out, const json_t *report)
 
 	ops[0] = calloc(n + 1, sizeof(double));
 	ops[1] = calloc(n + 1, sizeof(double));
-	json_array_foreach((json_t *)cycles, i, cycle) {
+	json_array_foreach ((json_t *)cycles, i, cycle) {
 		gaps[i] = number(longest_gap(json_object_get(cycle, "gaps")), "ms");
-		json_array_foreach(json_object_get(cycle, "operations"), k, op) {
+		json_array_foreach (json_object_get(cycle, "operations"), k, op) {
 			if (k >= 2 || n_ops[k] > i)
 				continue;
 			names[k] = out_str(op, "op", "?");
@@ -199,9 +201,11 @@ static void text_flows(struct output *out, const json_t *report)
 		return;
 	out_text(out, "\n");
 	out_table(out, flows, cols, ARRAY_SIZE(cols));
-	out_text(out, "GAP-MS is the longest standstill in the cycles, beyond the flow's pace and "
+	out_text(out,
+		 "GAP-MS is the longest standstill in the cycles, beyond the flow's pace and "
 		 "OWN-MS, in which the\nload's own programs did not run; with no drill, in %lld ms "
-		 "before the first cycle, it was %.0f ms.\n", out_int(report, "baseline.ms"),
+		 "before the first cycle, it was %.0f ms.\n",
+		 out_int(report, "baseline.ms"),
 		 number(longest_gap(out_path(report, "baseline.gaps")), "ms"));
 }
 
@@ -213,7 +217,7 @@ void report_text(struct output *out, const json_t *report)
 
 	text_head(out, report);
 	/* Of many only the failed ones are told one by one. */
-	json_array_foreach((json_t *)cycles, i, v)
+	json_array_foreach ((json_t *)cycles, i, v)
 		if (n <= 10 || strcmp(out_str(v, "verdict", ""), "pass") != 0)
 			text_cycle(out, v);
 	if (n > 1)
@@ -223,7 +227,7 @@ void report_text(struct output *out, const json_t *report)
 		out_text(out, "\neverything about it is in %s\n", out_str(report, "saved", ""));
 	out_text(out, "\n");
 	out_heading(out, strcmp(out_str(report, "verdict", ""), "pass") ? "FAIL" : "PASS");
-	json_array_foreach(json_object_get(report, "why"), i, v) {
+	json_array_foreach (json_object_get(report, "why"), i, v) {
 		out_text(out, "  ");
 		out_line(out, json_string_value(v));
 	}
@@ -237,8 +241,12 @@ void report_text(struct output *out, const json_t *report)
  */
 static unsigned int xml_char(const unsigned char *s)
 {
-	unsigned int n = s[0] < 0x80 ? 1 : s[0] < 0xc2 ? 0 : s[0] < 0xe0 ? 2 : s[0] < 0xf0 ? 3 :
-			 s[0] < 0xf5 ? 4 : 0;
+	unsigned int n = s[0] < 0x80   ? 1
+			 : s[0] < 0xc2 ? 0
+			 : s[0] < 0xe0 ? 2
+			 : s[0] < 0xf0 ? 3
+			 : s[0] < 0xf5 ? 4
+				       : 0;
 	unsigned long c = s[0];
 
 	if (n == 1)
@@ -307,7 +315,7 @@ static void junit_failure(FILE *to, const json_t *why)
 	fputs("      <failure message=\"", to);
 	report_escape(to, json_string_value(json_array_get(why, 0)));
 	fputs("\">", to);
-	json_array_foreach((json_t *)why, i, v) {
+	json_array_foreach ((json_t *)why, i, v) {
 		report_escape(to, json_string_value(v));
 		fputc('\n', to);
 	}
@@ -324,10 +332,10 @@ static void junit_cycle(FILE *to, const json_t *cycle, const char *class)
 		out_int(cycle, "n"), seconds(cycle));
 	junit_failure(to, json_object_get(cycle, "why"));
 	fputs("      <system-out>", to);
-	json_array_foreach(json_object_get(cycle, "operations"), i, v) {
+	json_array_foreach (json_object_get(cycle, "operations"), i, v) {
 		report_escape(to, out_str(v, "op", "?"));
 		fprintf(to, " %.1f ms:", number(v, "ms"));
-		json_array_foreach(json_object_get(v, "steps"), k, step) {
+		json_array_foreach (json_object_get(v, "steps"), k, step) {
 			fputc(' ', to);
 			report_escape(to, out_str(step, "step", "?"));
 			fprintf(to, " %.1f", number(step, "ms"));
@@ -337,7 +345,7 @@ static void junit_cycle(FILE *to, const json_t *cycle, const char *class)
 	fprintf(to, "longest gap %.1f ms ", number(gap, "ms"));
 	report_escape(to, out_str(gap, "flow", ""));
 	fprintf(to, "\nlost %lld\n", out_int(cycle, "lost"));
-	json_array_foreach(json_object_get(cycle, "complaints"), i, v) {
+	json_array_foreach (json_object_get(cycle, "complaints"), i, v) {
 		report_escape(to, json_string_value(v));
 		fputc('\n', to);
 	}
@@ -354,7 +362,8 @@ void report_junit(FILE *to, const json_t *report)
 
 	snprintf(class, sizeof(class), "hvlab.drill.%.32s", out_str(report, "drill", "?"));
 	fputs("<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<testsuites>\n  <testsuite name=\"hvlab "
-	      "drill ", to);
+	      "drill ",
+	      to);
 	report_escape(to, out_str(report, "drill", "?"));
 	fputc(' ', to);
 	report_escape(to, out_str(report, "target", "?"));
@@ -362,7 +371,7 @@ void report_junit(FILE *to, const json_t *report)
 		json_array_size(cycles) + 1, out_int(report, "failed") + !pass, seconds(report));
 	report_escape(to, out_str(report, "date", ""));
 	fputs("\">\n", to);
-	json_array_foreach((json_t *)cycles, i, v)
+	json_array_foreach ((json_t *)cycles, i, v)
 		junit_cycle(to, v, class);
 	fprintf(to, "    <testcase classname=\"%s\" name=\"verdict\" time=\"%.3f\">\n", class,
 		seconds(report));

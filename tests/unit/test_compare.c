@@ -18,11 +18,11 @@ static void a_figure_needs_both_sides_witness(void **state)
 		const char *words; /* NULL: proven */
 	} cases[] = {
 		{"{\"a/eth0/vf\": 9000, \"b/eth0/vf\": 9000}",
-		 "{\"a\": {\"mana\": 9000}, \"b\": {\"mana\": 9000, \"virtio_net\": 3}}", COMPARE_VF,
-		 NULL},
+		 "{\"a\": {\"mana\": 9000}, \"b\": {\"mana\": 9000, \"virtio_net\": 3}}",
+		 COMPARE_VF, NULL},
 		{"{\"a/eth0/syn\": 9000, \"b/eth0/syn\": 9000, \"a/eth0/vf\": 2}",
-		 "{\"a\": {\"virtio_net\": 9000}, \"b\": {\"virtio_net\": 9000}}", COMPARE_SYNTHETIC,
-		 NULL},
+		 "{\"a\": {\"virtio_net\": 9000}, \"b\": {\"virtio_net\": 9000}}",
+		 COMPARE_SYNTHETIC, NULL},
 		/* The switch saw it elsewhere. */
 		{"{\"a/eth0/syn\": 9000, \"b/eth0/vf\": 9000}",
 		 "{\"a\": {\"mana\": 9000}, \"b\": {\"mana\": 9000}}", COMPARE_VF,
@@ -73,8 +73,8 @@ static void the_median_of_ping_is_of_its_lines(void **state)
 
 static json_t *figure(double value, bool valid)
 {
-	return json_pack("{s:f, s:b, s:{s:f, s:f}}", "value", value, "valid", valid, "cpu", "daemon",
-			 value / 10, "qemu", 1.0);
+	return json_pack("{s:f, s:b, s:{s:f, s:f}}", "value", value, "valid", valid, "cpu",
+			 "daemon", value / 10, "qemu", 1.0);
 }
 
 static void invalid_figures_are_counted_and_not_used(void **state)

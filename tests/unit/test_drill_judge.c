@@ -66,7 +66,8 @@ static void every_limit_fails_alone(void **state)
 	static const struct {
 		const char *key, *value, *words;
 	} cases[] = {
-		{"gaps", "[{\"flow\": \"udp a>b\", \"ms\": 50.0}, {\"flow\": \"ping a-b\", \"ms\": 101}]",
+		{"gaps",
+		 "[{\"flow\": \"udp a>b\", \"ms\": 50.0}, {\"flow\": \"ping a-b\", \"ms\": 101}]",
 		 "ping a-b stood still for 101 ms, more than 100 ms"},
 		{"lost", "1", "1 datagrams or echoes did not arrive, more than 0"},
 		{"dropped", "{\"a/eth0 rx no-buffer\": 2, \"b/eth0 rx link-down\": 1}",
@@ -115,12 +116,14 @@ static json_t *load_flow(const char *json)
 static void a_gap_is_judged_without_pace_and_own_delay(void **state)
 {
 	/* 300 ms between arrivals; 200 of them the load slept, 10 are the flow's pace. */
-	json_t *tx = load_flow("{\"flow\": \"udp\", \"kind\": \"udp\", \"rate\": 100, \"sent\": 500}");
-	json_t *rx = load_flow("{\"flow\": \"udp\", \"kind\": \"udp\", \"rate\": 100, \"sent\": 400,"
-			       "\"connection_lost\": null, \"rx\": {\"packets\": 498, \"bytes\": 9,"
-			       "\"lost\": 3, \"doubled\": 1, \"reordered\": 2, \"changed\": 0,"
-			       "\"gap_ns\": 300000000, \"gap_end_ns\": 1000, \"gap_own_ns\": 200000000,"
-			       "\"gaps\": [[300000000, 1000, 200000000], [20000000, 5000, 15000000]]}}");
+	json_t *tx =
+		load_flow("{\"flow\": \"udp\", \"kind\": \"udp\", \"rate\": 100, \"sent\": 500}");
+	json_t *rx =
+		load_flow("{\"flow\": \"udp\", \"kind\": \"udp\", \"rate\": 100, \"sent\": 400,"
+			  "\"connection_lost\": null, \"rx\": {\"packets\": 498, \"bytes\": 9,"
+			  "\"lost\": 3, \"doubled\": 1, \"reordered\": 2, \"changed\": 0,"
+			  "\"gap_ns\": 300000000, \"gap_end_ns\": 1000, \"gap_own_ns\": 200000000,"
+			  "\"gaps\": [[300000000, 1000, 200000000], [20000000, 5000, 15000000]]}}");
 	json_t *f = judge_flow("udp a>b", tx, rx, 77), *gaps = json_object_get(f, "gaps");
 
 	(void)state;
@@ -143,11 +146,13 @@ static void a_gap_is_judged_without_pace_and_own_delay(void **state)
 
 static void either_end_tells_of_a_lost_connection(void **state)
 {
-	json_t *ok = load_flow("{\"flow\": \"tcp\", \"kind\": \"tcp\", \"rate\": 100, \"sent\": 5,"
-			       "\"connection_lost\": null, \"rx\": {\"packets\": 5, \"gaps\": []}}");
-	json_t *dead = load_flow("{\"flow\": \"tcp\", \"kind\": \"tcp\", \"rate\": 100, \"sent\": 5,"
-				 "\"connection_lost\": \"reset\", \"rx\": {\"packets\": 4, \"gaps\":"
-				 "[]}}");
+	json_t *ok =
+		load_flow("{\"flow\": \"tcp\", \"kind\": \"tcp\", \"rate\": 100, \"sent\": 5,"
+			  "\"connection_lost\": null, \"rx\": {\"packets\": 5, \"gaps\": []}}");
+	json_t *dead =
+		load_flow("{\"flow\": \"tcp\", \"kind\": \"tcp\", \"rate\": 100, \"sent\": 5,"
+			  "\"connection_lost\": \"reset\", \"rx\": {\"packets\": 4, \"gaps\":"
+			  "[]}}");
 	json_t *f;
 
 	(void)state;
@@ -201,7 +206,8 @@ static void the_whole_passes_only_whole(void **state)
 	put(r, "final", "{\"ok\": false, \"why\": \"the VF of a/eth0 is offered, not driven\"}");
 	assert_report(r, "at the end the VF of a/eth0 is offered");
 	r = good_report(1);
-	put(r, "flows", "[{\"flow\": \"tcp a>b\", \"kind\": \"tcp\", \"sent\": 10, \"received\": 9}]");
+	put(r, "flows",
+	    "[{\"flow\": \"tcp a>b\", \"kind\": \"tcp\", \"sent\": 10, \"received\": 9}]");
 	assert_report(r, "tcp a>b: 10 records sent, 9 arrived");
 	r = good_report(1);
 	put(json_array_get(json_object_get(r, "cycles"), 0), "lost", "7");
@@ -216,9 +222,10 @@ static void a_legal_state_is_told_from_others(void **state)
 		bool want_vf;
 		const char *words; /* NULL: legal */
 	} cases[] = {
-		{"ready", "{\"state\": \"driven\", \"receive\": \"vf\"}", "[{\"driver\": \"mana\"}]",
-		 true, NULL},
-		{"ready", "{\"state\": \"revoked\"}", "[{\"driver\": \"virtio_net\"}]", false, NULL},
+		{"ready", "{\"state\": \"driven\", \"receive\": \"vf\"}",
+		 "[{\"driver\": \"mana\"}]", true, NULL},
+		{"ready", "{\"state\": \"revoked\"}", "[{\"driver\": \"virtio_net\"}]", false,
+		 NULL},
 		{"panicked", "{\"state\": \"driven\"}", "[]", true, "VM a is panicked"},
 		{"ready", "{\"state\": \"offered\"}", "[]", true, "offered, not driven"},
 		{"ready", "{\"state\": \"driven\", \"busy\": true}", "[]", true, "under way"},
@@ -263,7 +270,8 @@ static void a_kernel_that_complains_is_heard(void **state)
 	static const char driver[] = "[   12.3] mana 0000:02:00.0: HWC: Failed hw_channel req: 0x1";
 	static const char *const quiet[] = {
 		"[   12.3] mana 0000:02:00.0 enp2s0: Configured vPort 0 PD 0 DB 1",
-		"[   12.3] pcieport 0000:00:12.0: pciehp: Slot(2): Button press: will power off in 5",
+		"[   12.3] pcieport 0000:00:12.0: pciehp: Slot(2): Button press: will power off in "
+		"5",
 		"[   12.3] virtio_net virtio1 eth0: failover primary slave:eth1 unregistered",
 		"[   12.3] DEBUG: the Oopsie is no word",
 	};

@@ -16,7 +16,8 @@
 static const struct drill_limits limits = {.gap_ms = 1000, .op_ms = 15000};
 
 /* What a guest may put into its kernel log, a device's name, an agent's error. */
-static const char hostile[] = "</text></svg><script>alert('x')</script> & \"q\" ]]> \x01\x1b[31m \xff";
+static const char hostile[] =
+	"</text></svg><script>alert('x')</script> & \"q\" ]]> \x01\x1b[31m \xff";
 
 static char *rendered(void (*render)(FILE *to, const json_t *report), const json_t *report)
 {
@@ -83,10 +84,12 @@ static json_t *report(void)
 		"\"operations\": [{\"op\": \"revoke\", \"start_ns\": 1300000000, \"ms\": 250.0,"
 		"\"error\": null, \"steps\": [{\"step\": \"drained\", \"ms\": 100.0},"
 		"{\"step\": \"unplugged\", \"ms\": 249.0}]}],"
-		"\"gaps\": [{\"flow\": \"tcp a>b\", \"ms\": 60.0, \"raw_ms\": 70.0, \"own_ms\": 0.0,"
+		"\"gaps\": [{\"flow\": \"tcp a>b\", \"ms\": 60.0, \"raw_ms\": 70.0, \"own_ms\": "
+		"0.0,"
 		"\"end_ns\": 1460000000}], \"lost\": 0, \"changed\": 0, \"dropped\": {},"
 		"\"connections_lost\": [], \"complaints\": []}],"
-		"\"events\": [{\"event\": \"VF_STATE\", \"vnic\": \"a/eth0\", \"state\": \"draining\","
+		"\"events\": [{\"event\": \"VF_STATE\", \"vnic\": \"a/eth0\", \"state\": "
+		"\"draining\","
 		"\"previous\": \"driven\", \"time_ns\": 1300000000},"
 		"{\"event\": \"VF_STATE\", \"vnic\": \"b/eth0\", \"state\": \"nobody\","
 		"\"previous\": \"driven\", \"time_ns\": 1350000000},"
@@ -121,8 +124,8 @@ static json_t *hostile_report(void)
 	json_object_set_new(json_array_get(json_object_get(r, "flows"), 0), "connection_lost",
 			    raw(hostile));
 	json_object_set_new(json_array_get(json_object_get(r, "events"), 0), "state", raw(hostile));
-	json_object_set_new(r, "target_vm", json_pack("{s:o, s:o}", "vm", raw(hostile), "kernel",
-						      raw(hostile)));
+	json_object_set_new(r, "target_vm",
+			    json_pack("{s:o, s:o}", "vm", raw(hostile), "kernel", raw(hostile)));
 	json_object_set_new(r, "saved", raw(hostile));
 	judge_cycle(c, &limits);
 	judge_report(r, &limits);
