@@ -75,6 +75,12 @@ int mailbox_post(struct mailbox *mb, void (*fn)(void *arg), void *arg)
 	return 0;
 }
 
+bool mailbox_woken(struct mailbox *mb)
+{
+	fd_event_drain(mb->fd);
+	return mailbox_run(mb);
+}
+
 bool mailbox_run(struct mailbox *mb)
 {
 	struct letter *l, *next, *first = NULL;

@@ -19,6 +19,12 @@ int mailbox_fd(const struct mailbox *mb);
 int mailbox_post(struct mailbox *mb, void (*fn)(void *arg), void *arg);
 /* Receiving thread: run all that came. True when something ran. */
 bool mailbox_run(struct mailbox *mb);
+/*
+ * The same after the descriptor was reported readable. A receiver that looks into the box by itself
+ * may have taken the letter before its sender signalled: there is nothing then, and the descriptor
+ * would stay readable.
+ */
+bool mailbox_woken(struct mailbox *mb);
 /* Receiving thread: something waits. Cheap. */
 bool mailbox_pending(const struct mailbox *mb);
 

@@ -297,7 +297,7 @@ static void loop(struct worker *w)
 static bool on_mail(struct worker_fd *wfd, uint32_t revents)
 {
 	(void)revents;
-	return mailbox_run(((struct worker *)wfd->arg)->mail);
+	return mailbox_woken(((struct worker *)wfd->arg)->mail);
 }
 
 static int ring_init(struct worker *w)

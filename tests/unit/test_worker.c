@@ -2,6 +2,7 @@
 /* Claims about base/worker and base/mailbox: order, readiness, timers, deletion at any moment. */
 #include <errno.h>
 #include <limits.h>
+#include <poll.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdatomic.h>
@@ -16,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "base/mailbox.h"
 #include "base/util.h"
 #include "base/worker.h"
 
@@ -433,6 +435,32 @@ static void a_sleeping_worker_does_not_turn(void **state)
 	assert_int_equal(a.turns, b.turns);
 }
 
+static void a_signal_behind_its_letter_is_forgotten(void **state)
+{
+	struct mailbox *mb = mailbox_new();
+	struct pollfd p = {.events = POLLIN};
+	_Atomic int *count = &n_order;
+
+	(void)state;
+	assert_non_null(mb);
+	p.fd = mailbox_fd(mb);
+	atomic_store(count, 0);
+	assert_int_equal(mailbox_post(mb, note, NULL), 0);
+	assert_true(mailbox_run(mb));
+	/* The sender comes to signal only now. */
+	fd_event_signal(p.fd);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_false(mailbox_woken(mb));
+	assert_int_equal(poll(&p, 1, 0), 0);
+	/* And a letter is still heard of. */
+	assert_int_equal(mailbox_post(mb, note, NULL), 0);
+	assert_int_equal(poll(&p, 1, 0), 1);
+	assert_true(mailbox_woken(mb));
+	assert_int_equal(atomic_load(count), 2);
+	assert_int_equal(poll(&p, 1, 0), 0);
+	mailbox_free(mb);
+}
+
 int main(void)
 {
 	static int spin = 1;
@@ -453,6 +481,7 @@ int main(void)
 		BOTH(a_busy_loop_hears_the_others),
 		BOTH(a_sleeping_worker_does_not_turn),
 		cmocka_unit_test(what_was_posted_before_free_is_run),
+		cmocka_unit_test(a_signal_behind_its_letter_is_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
