@@ -239,6 +239,7 @@ static int complaints_of(struct drill *d, struct drill_vm *vm, json_t *lines)
 		return ret;
 	for (char *line = strtok_r(out, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
 		char text[500];
+		json_t *string;
 		double at;
 
 		if (sscanf(line, "[%lf]", &at) == 1 && at > vm->kernel_time)
@@ -246,8 +247,8 @@ static int complaints_of(struct drill *d, struct drill_vm *vm, json_t *lines)
 		if (!lines || !judge_complains(line, d->opt.strict_complaints))
 			continue;
 		snprintf(text, sizeof(text), "%s: %.400s", vm->name, line);
-		json_array_append_new(lines, json_string(text) ? json_string(text)
-							       : json_string("(not UTF-8)"));
+		string = json_string(text);
+		json_array_append_new(lines, string ? string : json_string("(not UTF-8)"));
 	}
 	free(out);
 	return 0;
