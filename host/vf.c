@@ -370,7 +370,7 @@ void vf_on_unplugged(struct vf *vf)
 			vf_tell_state(vf, VF_REVOKED, late);
 		break;
 	case VF_RESTORING:
-		vf_restore_failed(vf, vf->op.from, "QEMU removed the device");
+		vf_restore_ejected(vf);
 		break;
 	case VF_N_STATES:
 		break;

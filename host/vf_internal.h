@@ -82,7 +82,7 @@ void vf_set_shown(struct vf *vf, const char *reason);
 /*
  * vf_op.c. Those that may end the operation, and with it the vf's life, are to be the last thing
  * of whoever calls them: vf_op_end(), vf_revoke_give_up(), vf_drain_over(), vf_restore_check(),
- * vf_restore_failed().
+ * vf_restore_ejected(), vf_restore_failed().
  */
 void vf_arm(struct event *ev, unsigned int ms);
 void vf_op_end(struct vf *vf, int rc, const char *why); /* @why is "" with @rc 0 */
@@ -92,6 +92,7 @@ void vf_drain_lost(struct vf *vf);
 void vf_arrived(struct vf *vf);
 void vf_restore_check(struct vf *vf);
 void vf_restore_undriven(struct vf *vf);
+void vf_restore_ejected(struct vf *vf);
 void vf_restore_failed(struct vf *vf, enum vf_state to, const char *why);
 void vf_timer_tick(evutil_socket_t fd, short what, void *arg);
 void vf_timer_deadline(evutil_socket_t fd, short what, void *arg);

@@ -329,6 +329,29 @@ void vf_restore_undriven(struct vf *vf)
 	vf_step(vf, "receive-off", NULL);
 }
 
+/*
+ * A guest that was slow to let the old device go may have been asked twice, and takes the second
+ * request, which it finds now, for the new device. There is no third: plug again. May end the
+ * operation.
+ */
+void vf_restore_ejected(struct vf *vf)
+{
+	static const char why[] = "the guest ejected it";
+	struct vf_op *op = &vf->op;
+	int rc;
+
+	op->holding = op->hold_over = false;
+	evtimer_del(vf->hold);
+	evtimer_del(vf->link);
+	link_set(vf, !op->restore.link_delay_ms);
+	vf_step(vf, "ejected", why);
+	rc = vf->ops->plug(vf->arg);
+	if (rc)
+		vf_restore_failed(vf, op->from, why);
+	else
+		vf_step(vf, "plug", NULL);
+}
+
 void vf_restore_failed(struct vf *vf, enum vf_state to, const char *why)
 {
 	vf_set_state(vf, to, why);

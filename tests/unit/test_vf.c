@@ -363,15 +363,15 @@ static const struct situation situations[] = {
 	  "Rs.B", "Rs.B", "Rs.B", "Rs.B", "--."}},
 	{"restoring, plugging", go_restoring,
 	 {"Ss.", "Ss.", "Vv.", "Ss.", "Ss.", "Ss.",
-	  "RsI", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
+	  "RsI", "Ss.", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 	{"restoring, arrived", go_arrived,
 	 {"Ss.", "Ss.", "Vv0", "Ss.", "Ss.", "Ss.",
-	  "Ss.", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
+	  "Ss.", "Ss.", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 	{"restoring, held", go_held,
 	 {"Ss.", "Ss.", "Ss.", "Ss.", "Ss.", "Ss.",
-	  "Ss.", "RsI", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
+	  "Ss.", "Ss.", "Ss.", "AnC", "Ss.", "Ss.", "Sn.",
 	  "Ss.B", "Ss.B", "Ss.B", "Ss.B", "--C"}},
 };
 /* clang-format on */
