@@ -51,20 +51,22 @@ def bring(vm, state):
 def up_again(vm, peer, revoked=False):
     """It boots, and its pair works; a VF that had been taken away stays away until it is given
     back."""
-    vm.wait_ready()
-    vm.wait_configured()
+    vm.wait_ready(300)
+    vm.wait_configured(deadline=120)
     if revoked:
         wait_vf(vm, "revoked")
         require(not exists(vm, "eth0vf"), "the guest sees the VF")
         travels(vm, peer, "synthetic")
         restore(vm)
-    wait_pair(vm)
+    wait_pair(vm, deadline=120)
     travels(vm, peer, "vf")
 
 
 def guests_die(lab, state):
     """QEMU of a is killed and the kernel of b panics, both with their VF in that state."""
     a, b, c = (lab.vm(n) for n in "abc")
+    for vm in (a, b):
+        wait_vf(vm, "driven", deadline=300)
     bring(a, state)
     bring(b, state)
     c_boot = boot_id(c)
@@ -81,7 +83,7 @@ def guests_die(lab, state):
     before = b.status()["boots"]
     lab.control.call("vm-start", vm="a")
     lab.control.call("vm-reset", vm="b")
-    wait_for(lambda: b.status()["boots"] > before and b.status()["state"] == "ready", 120,
+    wait_for(lambda: b.status()["boots"] > before and b.status()["state"] == "ready", 300,
              "b is ready again")
     up_again(a, c)
     up_again(b, c, revoked=state in ("revoked", "draining"))
@@ -110,7 +112,7 @@ def panic_absent(lab):
     require(vf(d)["state"] == "absent" and not vf(d)["busy"], f"{vf(d)}")
     before = d.status()["boots"]
     lab.control.call("vm-reset", vm="d")
-    wait_for(lambda: d.status()["boots"] > before and d.status()["state"] == "ready", 120,
+    wait_for(lambda: d.status()["boots"] > before and d.status()["state"] == "ready", 300,
              "d is ready again")
     require(vf(d)["state"] == "absent", f"{vf(d)}")
 

@@ -34,10 +34,9 @@ class Flow:
 
     @property
     def missing(self):
-        """Datagrams or echoes that never came; a stream that lives loses nothing."""
-        if self.kind == "tcp":
-            return 0
-        return max(0, self.sent - (self.rx["packets"] - self.rx["doubled"]))
+        """Records that never came though later ones did. What was under way at the end does not
+        count: the ends of a flow do not stop at the same time."""
+        return self.rx["lost"]
 
     @property
     def gap_ms(self):

@@ -101,7 +101,7 @@ def boot_id(vm):
     return vm.out("cat /proc/sys/kernel/random/boot_id")
 
 
-def reboot(vm, deadline=120):
+def reboot(vm, deadline=300):
     """From inside; back when its NICs are set up again."""
     before = boot_id(vm)
     vm.lab.control.call("vm-reboot", timeout=deadline + 10, vm=vm.name, timeout_ms=deadline * 1000)

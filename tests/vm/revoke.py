@@ -189,7 +189,7 @@ def windows(lab):
     a.run("modprobe -r mana && modprobe mana")
     wait_for(lambda: vf(a)["state"] == "restoring", 10, "still restoring")
     lab.control.call("vm-reset", vm="a")
-    wait_for(lambda: a.status()["state"] == "ready", 120, "a is ready")
+    wait_for(lambda: a.status()["state"] == "ready", 300, "a is ready")
 
 
 def not_driven(lab, watch):
@@ -226,7 +226,7 @@ def paused(lab):
     require(answer["state"] == "revoked" and answer["pending"], f"{answer}")
     refused(lambda: restore(c), "Busy")
     lab.control.call("vm-reset", vm="c")
-    wait_for(lambda: c.status()["state"] == "ready", 120, "c is ready again")
+    wait_for(lambda: c.status()["state"] == "ready", 300, "c is ready again")
     wait_vf(c, "revoked")
     c.wait_configured()
     c.run(f"ping -q -c 2 -i 0.2 -W 10 {lab.vm('b').address()}")
