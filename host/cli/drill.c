@@ -218,8 +218,9 @@ static int one_cycle(struct drill *d, unsigned int n)
 		ret = ret ? ret : after;
 	}
 out:
-	if (ret && ret != -EINTR && !json_object_get(d->cycle, "broken"))
-		json_object_set_new(d->cycle, "broken", json_string(d->why));
+	if (ret && !json_object_get(d->cycle, "broken"))
+		json_object_set_new(d->cycle, "broken",
+				    json_string(ret == -EINTR ? "stopped by a signal" : d->why));
 	json_object_set_new(d->cycle, "end_ns", json_integer((json_int_t)now_ns()));
 	judge_cycle(d->cycle, &d->opt.limits);
 	d->broken = ret != 0;
@@ -332,8 +333,9 @@ static void clean_up(struct drill *d)
 	/* What broke a storm is left for a look. */
 	if (d->touched && !(d->kind->storm && d->broken && !interrupted)) {
 		say(d, "giving the VF of %s back", d->target.vnic);
-		drill_call(d, "vf-restore", json_pack("{s:s}", "vnic", d->target.vnic), CLEAN_MS,
-			   NULL);
+		if (drill_call(d, "vf-restore", json_pack("{s:s}", "vnic", d->target.vnic),
+			       CLEAN_MS, NULL))
+			cli_error("hvlab vf list shows when it can be restored", "%s", d->why);
 	}
 	if (d->loading) {
 		drill_load_stop(d, &flows);

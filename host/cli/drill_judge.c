@@ -164,6 +164,7 @@ void judge_cycle(json_t *cycle, const struct drill_limits *limits)
 void judge_report(json_t *report, const struct drill_limits *limits)
 {
 	const json_t *cycles = json_object_get(report, "cycles");
+	bool error = json_is_string(json_object_get(report, "error"));
 	size_t failed = 0, i, n = json_array_size(cycles);
 	json_t *why = json_array(), *cycle, *flow;
 	long long wanted = out_int(report, "options.cycles");
@@ -190,7 +191,7 @@ void judge_report(json_t *report, const struct drill_limits *limits)
 				      limits->connections))
 			because(why, "%s: connection lost: %s", out_str(flow, "flow", "?"),
 				out_str(flow, "connection_lost", ""));
-		if (!failed && !strcmp(out_str(flow, "kind", ""), "tcp") &&
+		if (!failed && !error && !strcmp(out_str(flow, "kind", ""), "tcp") &&
 		    !json_is_string(json_object_get(flow, "connection_lost")) &&
 		    out_int(flow, "sent") != out_int(flow, "received"))
 			because(why, "%s: %lld records sent, %lld arrived",

@@ -109,6 +109,45 @@ static void up_exec_down(void **state)
 	ctl_close(&c);
 }
 
+/* The sampler knows every port of the lab, one runs at a time, and a lab's end does not hurt it. */
+static void the_sampler_follows_a_lab(void **state)
+{
+	struct hvlabd *d = *state;
+	json_t *v, *paths, *p;
+	bool found = false;
+	struct ctl c;
+	size_t i;
+
+	ctl_open(&c, d);
+	ctl_refused(&c, "sampler-start", NULL, "InvalidState", "no lab is up");
+	ctl_refused(&c, "sampler-stop", NULL, "InvalidState", "no sampler was started");
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	ctl_refused(&c, "sampler-start", json_pack("{s:[s]}", "vnics", "a/eth9"), "NotFound",
+		    "'a/eth9'");
+	ctl_refused(&c, "sampler-start", json_pack("{s:i}", "step_us", 99), "InvalidArgument",
+		    "'step_us'");
+	json_decref(ctl_ok(&c, "sampler-start", json_pack("{s:[s]}", "vnics", "a/eth0")));
+	ctl_refused(&c, "sampler-start", NULL, "Busy", "runs already");
+	v = ctl_ok(&c, "sampler-stop", NULL);
+	paths = json_object_get(v, "paths");
+	json_array_foreach (paths, i, p) {
+		const char *port = json_string_value(json_object_get(p, "port"));
+
+		assert_memory_equal(port, "a/eth0", 6); /* b/eth0 was not asked for */
+		found = found || !strcmp(port, "a/eth0");
+	}
+	assert_true(found);
+	json_decref(v);
+	json_decref(ctl_ok(&c, "sampler-start", NULL));
+	json_decref(ctl_ok(&c, "lab-down", NULL));
+	v = ctl_ok(&c, "sampler-stop", NULL);
+	json_array_foreach (json_object_get(v, "paths"), i, p)
+		assert_true(json_is_integer(json_object_get(p, "until_ns")));
+	assert_true(i >= 2);
+	json_decref(v);
+	ctl_close(&c);
+}
+
 static void what_cannot_be_found_is_named(void **state)
 {
 	struct ctl c;
@@ -426,6 +465,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		T(up_exec_down),
+		T(the_sampler_follows_a_lab),
 		T(what_cannot_be_found_is_named),
 		T(a_wrong_lab_file_starts_nothing),
 		T(a_missing_part_starts_nothing),
