@@ -139,6 +139,9 @@ class Figures:
         for name, ms in base.items():
             self.quiet.setdefault(name, []).append(ms)
         for cycle in report["cycles"]:
+            if "lost" not in cycle:     # it broke off before its load was asked
+                self.failed.append(f"{way}: {'; '.join(cycle.get('why', ['broke off']))}")
+                continue
             self.cycles[way] = self.cycles.get(way, 0) + 1
             self.lost[way] = self.lost.get(way, 0) + cycle["lost"]
             self.connections[way] = (self.connections.get(way, 0)
