@@ -2,6 +2,7 @@
 /* Owns the lab that is up. */
 #define LOG_TAG "lab"
 #include "host/run_internal.h"
+#include "host/migrate.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -110,8 +111,10 @@ static void on_vm_process(void *arg, struct vm *vm)
 	size_t n = 0;
 	int rc;
 
-	if (!vm_pid(vm))
+	if (!vm_pid(vm)) {
+		migrate_on_vm_down(arg);
 		run_nic_on_vm_down(arg);
+	}
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
 		const struct vm *v = run->vms[i].vm;
 
@@ -139,6 +142,7 @@ static void on_qmp_event(void *arg, struct vm *vm, const char *name, json_t *dat
 
 	(void)vm;
 	plug_on_event(rv->plug, name, data);
+	migrate_on_event(rv, name, data);
 }
 
 const struct vm_ops run_vm_ops = {
@@ -180,6 +184,7 @@ static void free_parts(struct run *run)
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++) {
 		struct run_vm *rv = &run->vms[i];
 
+		migrate_free(rv);
 		/* The VM first: commands under way to its monitor are answered then. */
 		vm_free(rv->vm);
 		for (unsigned int k = 0; k < LAB_VM_NICS; k++)
@@ -232,7 +237,8 @@ static void run_finish(struct run *run)
 static bool all_ended(const struct run *run)
 {
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++)
-		if (run->vms[i].vm && vm_pid(run->vms[i].vm))
+		if ((run->vms[i].vm && vm_pid(run->vms[i].vm)) ||
+		    migrate_has_process(&run->vms[i]))
 			return false;
 	return true;
 }
@@ -262,6 +268,8 @@ void run_stop(struct run *run)
 	run_tell_state(run, "stopping");
 	run_cancel_waits(run);
 	vm_exec_cancel_all();
+	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++)
+		migrate_stop(&run->vms[i]);
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++)
 		if (run->vms[i].vm && vm_quit(run->vms[i].vm, "the lab went down"))
 			vm_kill(run->vms[i].vm, "the lab went down", false);

@@ -59,6 +59,7 @@ struct run_vm {
 	struct vm *vm;
 	struct plug *plug;
 	struct run_nic nics[LAB_VM_NICS];
+	struct migrate *migrate; /* one is under way; migrate.c's */
 };
 
 /**

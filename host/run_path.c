@@ -32,6 +32,9 @@ void run_path_conf(const struct run_nic *rn, struct vm_nic_conf *out)
 	runtime_vm_path(rt, rn->rv->lab->name, file, out->socket);
 	snprintf(file, sizeof(file), "%s.vhost", nic->name);
 	runtime_vm_path(rt, rn->rv->lab->name, file, out->vhost);
+	/* After a migration it is where the QEMU of today found it. */
+	if (rn->vnic && vnic_vhost_path(rn->vnic))
+		snprintf(out->vhost, sizeof(out->vhost), "%s", vnic_vhost_path(rn->vnic));
 }
 
 /* ---- plugging ---- */

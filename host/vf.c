@@ -425,6 +425,16 @@ void vf_on_failover_replug(struct vf *vf)
 	vf_set_shown(vf, "failover");
 }
 
+void vf_on_migrated(struct vf *vf)
+{
+	static const char why[] = "the guest has migrated";
+
+	forget_device(vf);
+	evtimer_del(vf->tick);
+	vf_set_state(vf, VF_REVOKED, why);
+	vf_op_end(vf, -ECANCELED, why);
+}
+
 /* ---- making and freeing ---- */
 
 struct vf *vf_new(struct event_base *base, const struct vf_conf *conf, const struct vf_ops *ops,

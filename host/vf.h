@@ -206,6 +206,8 @@ void vf_on_vm_down(struct vf *vf);			  /* QEMU is gone */
  */
 void vf_on_failover_unplug(struct vf *vf);
 void vf_on_failover_replug(struct vf *vf);
+/* The guest runs in another QEMU now, which does not have the device: it can be restored there. */
+void vf_on_migrated(struct vf *vf);
 
 /*
  * {"state", "pending", "busy", "receive", "since_ms", "operation": "revoke"|"restore"|null,

@@ -300,6 +300,11 @@ char **vm_args(const struct vm_conf *conf)
 			   "chardev", "ga0", "name", agent ? agent : DEFAULT_AGENT));
 	add_drives(&a, json_object_get(conf->image, "drives"));
 	add_nics(&a, conf);
+	if (conf->incoming) {
+		add(&a, "-S");
+		add(&a, "-incoming");
+		add(&a, "defer");
+	}
 	if (a.failed) {
 		vm_args_free(a.v);
 		return NULL;

@@ -49,13 +49,14 @@ struct vm_nic_conf {
  * @qemu:	{"path", "args"?}, owned
  * @image:	{"kernel", "initrd"?, "drives"?, "agent"?} as in docs/protocol.md, checked, owned
  * @cmdline:	complete kernel command line, owned
+ * @incoming:	it waits for a migration, and then for "cont"
  * @n_slots:	NICs that have root ports: the lab file's, and those that may be added later
  */
 struct vm_conf {
 	char name[LAB_NAME_MAX + 1];
 	json_t *qemu, *image;
 	char *cmdline;
-	bool kvm;
+	bool kvm, incoming;
 	unsigned int cpus, memory_mb;
 	enum lab_hotplug hotplug;
 	char console_log[RUNTIME_PATH_MAX], console_sock[RUNTIME_PATH_MAX];

@@ -562,6 +562,22 @@ struct vm *vm_new(struct event_base *base, struct vm_conf *conf, const struct vm
 	return vm;
 }
 
+void vm_set_ops(struct vm *vm, const struct vm_ops *ops, void *arg)
+{
+	vm->ops = ops;
+	vm->arg = arg;
+}
+
+void vm_adopt(struct vm *vm, const struct vm *from, const struct vm_ops *ops, void *arg)
+{
+	vm_set_ops(vm, ops, arg);
+	vm->conf.incoming = false; /* the next start boots */
+	vm->boots = from->boots;
+	vm->start_ns = from->start_ns;
+	vm->boot_offset = from->boot_offset;
+	vm->start_offset = from->start_offset;
+}
+
 void vm_free(struct vm *vm)
 {
 	if (!vm)

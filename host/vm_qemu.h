@@ -61,6 +61,13 @@ struct vm_ops {
 /* Takes what @conf owns, also on failure. NULL with errno. */
 struct vm *vm_new(struct event_base *base, struct vm_conf *conf, const struct vm_ops *ops,
 		  void *arg);
+/*
+ * After a migration: @vm runs the guest that ran in @from, and takes over what is known of it.
+ * From now on @ops and @arg hear of it.
+ */
+void vm_adopt(struct vm *vm, const struct vm *from, const struct vm_ops *ops, void *arg);
+/* Whom to tell from now on. */
+void vm_set_ops(struct vm *vm, const struct vm_ops *ops, void *arg);
 /* No process may be left, see vm_kill(). NULL is fine. */
 void vm_free(struct vm *vm);
 

@@ -34,7 +34,7 @@
 /* An event on its way from a worker. */
 struct letter {
 	uint64_t number;
-	bool synthetic; /* whose: the vhost's, else the mana's */
+	uint64_t synthetic; /* whose: the number of a struct vnic_syn; 0: the mana's */
 	union {
 		enum mana_event_type mana;
 		enum vhost_event_type vhost;
@@ -44,7 +44,7 @@ struct letter {
 };
 
 static struct vnic *all; /* control thread */
-static uint64_t last_number;
+static uint64_t last_number, last_syn;
 
 static const char *const state_names[] = {
 	[VNIC_ABSENT] = "absent",
@@ -69,10 +69,16 @@ static void set_state(struct vnic *v, enum vnic_state s)
 	v->ops->state(v->arg, v, prev);
 }
 
+/* Where the guest is. */
+static struct vsw_port *synthetic_port(struct vnic *v)
+{
+	return vhost_port(v->twin && v->twin->driven ? v->twin->vhost : v->vhost);
+}
+
 static void receive(struct vnic *v, enum vf_receive where)
 {
 	struct vsw_port *path = where == VF_RX_VF	   ? mana_port(v->mana, 0)
-				: where == VF_RX_SYNTHETIC ? vhost_port(v->vhost)
+				: where == VF_RX_SYNTHETIC ? synthetic_port(v)
 							   : NULL;
 
 	v->receive = where;
@@ -221,23 +227,50 @@ static void synthetic_connected(struct vnic *v, bool connected)
 	tell_synthetic(v, "SYNTHETIC_STATE");
 }
 
+/* Of the first device, or of its twin while the guest migrates. */
+static void on_syn_driven(struct vnic *v, struct vnic_syn *s, bool driven)
+{
+	s->driven = driven;
+	if (!v->twin) {
+		synthetic_driven(v, driven);
+		return;
+	}
+	/*
+	 * The guest has stopped here and not yet begun there: nobody is told, frames wait in the
+	 * switch for the path that is chosen.
+	 */
+	if (s == v->twin && driven) {
+		tell_synthetic(v, "SYNTHETIC_ARRIVED");
+		if (v->receive == VF_RX_SYNTHETIC)
+			receive(v, VF_RX_SYNTHETIC);
+		v->ops->driven(v->arg, v);
+	}
+}
+
 static void on_vhost_letter(struct vnic *v, const struct letter *l)
 {
+	struct vnic_syn *s = v->syn && v->syn->number == l->synthetic	  ? v->syn
+			     : v->twin && v->twin->number == l->synthetic ? v->twin
+									  : NULL;
 	json_t *data;
 
+	if (!s)
+		return; /* it is gone */
 	switch (l->type.vhost) {
 	case VHOST_EV_CONNECTED:
-		synthetic_connected(v, true);
+		if (s == v->syn)
+			synthetic_connected(v, true);
 		break;
 	case VHOST_EV_DISCONNECTED:
-		synthetic_driven(v, false);
-		synthetic_connected(v, false);
+		on_syn_driven(v, s, false);
+		if (s == v->syn && !v->twin)
+			synthetic_connected(v, false);
 		break;
 	case VHOST_EV_DRIVEN:
-		synthetic_driven(v, true);
+		on_syn_driven(v, s, true);
 		break;
 	case VHOST_EV_UNDRIVEN:
-		synthetic_driven(v, false);
+		on_syn_driven(v, s, false);
 		break;
 	case VHOST_EV_ANNOUNCE:
 		tell_synthetic(v, "SYNTHETIC_ANNOUNCE");
@@ -296,8 +329,10 @@ static void on_mana_event(void *arg, const struct mana_event *ev)
 static void on_vhost_event(void *arg, const struct vhost_event *ev)
 {
 	bool state = ev->type != VHOST_EV_GUEST_ERROR && ev->type != VHOST_EV_ANNOUNCE;
+	struct vnic_syn *s = arg;
 
-	post(arg, state, ev->text, (struct letter){.synthetic = true, .type.vhost = ev->type});
+	post(s->v, state, ev->text,
+	     (struct letter){.synthetic = s->number, .type.vhost = ev->type});
 }
 
 /* ---- parts ---- */
@@ -406,41 +441,128 @@ static int on_plug(void *arg)
 	return rc;
 }
 
-static int make_vhost(struct vnic *v, const struct vnic_conf *conf, const char **what)
+static void syn_free(struct vnic *v, struct vnic_syn *s)
 {
+	if (!s)
+		return;
+	if (s->vhost) {
+		sampler_unwatch(vhost_port(s->vhost));
+		vsw_nic_path_del(v->nic, vhost_port(s->vhost));
+		vhost_free(s->vhost);
+	}
+	free(s);
+}
+
+/* NULL with errno. */
+static struct vnic_syn *syn_new(struct vnic *v, const char *path, const char **what)
+{
+	struct vnic_syn *s = calloc(1, sizeof(*s));
 	char name[sizeof(v->id) + 5];
 	struct vhost_conf hc = {
 		.name = name,
-		.max_queues = conf->synthetic_queues,
+		.max_queues = v->syn_queues,
 		.mtu = v->lab->mtu,
 		.event = on_vhost_event,
-		.event_arg = v,
+		.event_arg = s,
 	};
 	int rc;
 
+	if (!s)
+		return NULL;
+	s->v = v;
+	s->number = ++last_syn;
+	snprintf(s->path, sizeof(s->path), "%s", path);
 	snprintf(name, sizeof(name), "%s/syn", v->id);
 	memcpy(hc.mac, v->lab->mac, sizeof(hc.mac));
 	*what = "making the synthetic NIC";
-	v->vhost = vhost_new(v->worker, &hc);
-	if (!v->vhost)
-		return -errno;
-	rc = vsw_nic_path_add(v->nic, vhost_port(v->vhost));
-	if (rc) {
-		vhost_free(v->vhost);
-		v->vhost = NULL;
-		return rc;
+	s->vhost = vhost_new(v->worker, &hc);
+	if (!s->vhost) {
+		free(s);
+		return NULL;
 	}
-	sampler_watch(vhost_port(v->vhost));
-	*what = conf->vhost;
-	return vhost_listen(v->vhost, conf->vhost);
+	rc = vsw_nic_path_add(v->nic, vhost_port(s->vhost));
+	if (rc) {
+		vhost_free(s->vhost);
+		free(s);
+		errno = -rc;
+		return NULL;
+	}
+	sampler_watch(vhost_port(s->vhost));
+	*what = s->path;
+	rc = vhost_listen(s->vhost, s->path);
+	if (!rc)
+		return s;
+	syn_free(v, s);
+	errno = -rc;
+	return NULL;
+}
+
+static int make_vhost(struct vnic *v, const struct vnic_conf *conf, const char **what)
+{
+	v->syn_queues = conf->synthetic_queues;
+	v->syn = syn_new(v, conf->vhost, what);
+	if (!v->syn)
+		return -errno;
+	v->vhost = v->syn->vhost;
+	return 0;
+}
+
+int vnic_twin_make(struct vnic *v, const char *path)
+{
+	const char *what;
+
+	v->twin = syn_new(v, path, &what);
+	return v->twin ? 0 : -errno;
+}
+
+bool vnic_twin_driven(const struct vnic *v)
+{
+	return v->twin && v->twin->driven;
+}
+
+const char *vnic_twin_path(const struct vnic *v)
+{
+	return v->twin ? v->twin->path : NULL;
+}
+
+void vnic_twin_adopt(struct vnic *v)
+{
+	struct vnic_syn *old = v->syn;
+
+	if (!v->twin)
+		return;
+	v->syn = v->twin;
+	v->vhost = v->syn->vhost;
+	v->twin = NULL;
+	if (v->receive == VF_RX_SYNTHETIC)
+		receive(v, VF_RX_SYNTHETIC);
+	syn_free(v, old);
+	synthetic_connected(v, true);
+	synthetic_driven(v, v->syn->driven);
+}
+
+void vnic_twin_drop(struct vnic *v)
+{
+	struct vnic_syn *twin = v->twin;
+
+	if (!twin)
+		return;
+	v->twin = NULL;
+	if (v->receive == VF_RX_SYNTHETIC)
+		receive(v, VF_RX_SYNTHETIC);
+	syn_free(v, twin);
+	synthetic_driven(v, v->syn->driven);
+}
+
+const char *vnic_vhost_path(const struct vnic *v)
+{
+	return v->syn ? v->syn->path : NULL;
 }
 
 static int make_parts(struct vnic *v, const struct vnic_conf *conf, const char **what)
 {
-	struct vsw_nic_conf nc = {.name = v->id,
-				  .mtu = v->lab->mtu,
-				  .worker = v->worker,
-				  .park_ms = PARK_MS};
+	struct vsw_nic_conf nc = {
+		.name = v->id, .mtu = v->lab->mtu, .worker = v->worker, .park_ms = PARK_MS};
 	struct vf_conf vc = {.id = v->id};
 	int rc;
 
@@ -525,11 +647,8 @@ void vnic_free(struct vnic *v)
 		vsw_port_detach(vsw_nic_port(v->nic));
 	}
 	drop_mana(v);
-	if (v->vhost) {
-		sampler_unwatch(vhost_port(v->vhost));
-		vsw_nic_path_del(v->nic, vhost_port(v->vhost));
-		vhost_free(v->vhost);
-	}
+	syn_free(v, v->twin);
+	syn_free(v, v->syn);
 	vsw_nic_free(v->nic);
 	free(v);
 	errno = saved;

@@ -104,6 +104,18 @@ bool vnic_link(const struct vnic *v);
 int vnic_path_link_set(struct vnic *v, enum plug_path path, bool up);
 /* What the guest shall see there, the VF's life apart. */
 bool vnic_path_link(const struct vnic *v, enum plug_path path);
+/*
+ * Live migration: a second synthetic device at @path, for the QEMU that the guest goes to. Received
+ * frames wait while the guest runs in neither, and go to the twin when it takes packets. 0 or
+ * -errno. Then either it takes the place of the first, whose QEMU has ended, or it goes.
+ */
+int vnic_twin_make(struct vnic *v, const char *path);
+bool vnic_twin_driven(const struct vnic *v);
+const char *vnic_twin_path(const struct vnic *v); /* NULL: there is none */
+void vnic_twin_adopt(struct vnic *v);
+void vnic_twin_drop(struct vnic *v);
+/* Where the synthetic device listens; NULL: there is none. */
+const char *vnic_vhost_path(const struct vnic *v);
 /* QEMU is gone: both paths are down. */
 void vnic_on_vm_down(struct vnic *v);
 

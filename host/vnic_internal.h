@@ -11,6 +11,15 @@
 #define VNIC_HIDDEN	".off"
 #define VNIC_HIDDEN_MAX (RUNTIME_PATH_MAX + sizeof(VNIC_HIDDEN))
 
+/* A synthetic device: its letters are told from those of the one before by the number. */
+struct vnic_syn {
+	struct vnic *v;
+	uint64_t number;
+	struct vhost *vhost;
+	bool driven;
+	char path[RUNTIME_PATH_MAX];
+};
+
 /**
  * struct vnic
  * @state:	what the guest has done with the VF
@@ -37,8 +46,14 @@ struct vnic {
 	enum vnic_state state;
 	bool vf_link, shown;
 
-	struct vhost *vhost;
+	/*
+	 * The synthetic path, and its twin while the guest migrates: the QEMU that it comes from
+	 * and the one that it goes to are both connected.
+	 */
+	struct vnic_syn *syn, *twin;
+	struct vhost *vhost; /* of @syn */
 	bool syn_connected, syn_driven;
+	uint32_t syn_queues;
 
 	struct vnic *next;
 

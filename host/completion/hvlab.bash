@@ -39,7 +39,7 @@ _hvlab_second()		# commands of two words: the second, then what it is about
 
 _hvlab_drill()		# the kind, then the target
 {
-	local kinds="revoke restore flap storm hotplug reset servicing" kind='' what=nic i
+	local kinds="revoke restore flap storm hotplug reset servicing migrate" kind='' what=nic i
 
 	for ((i = 1; i < COMP_CWORD; i++)); do
 		case " $kinds " in
@@ -60,7 +60,7 @@ _hvlab_drill()		# the kind, then the target
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats capture events nic vf link drill
+	local commands="up down check status exec console log stats capture events nic vf link migrate drill
 		compare reset raw version help"
 
 	COMPREPLY=()
@@ -106,7 +106,7 @@ _hvlab()
 	nic | vf)
 		_hvlab_second "$cmd"
 		;;
-	exec | console | log | reset)
+	exec | console | log | migrate | reset)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names vm)" -- "$cur")
 		;;
 	esac

@@ -2,9 +2,13 @@
 /* Owns the fake QEMU's NICs. One thread; the drivers wait for the daemon, never for QMP. */
 #include "fake_nics.h"
 
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include "base/fd.h"
 #include "base/util.h"
@@ -34,9 +38,14 @@ static fake_say_fn say;
 static bool booted;
 static enum { DEL_GOOD, DEL_REFUSE, DEL_KEEP, DEL_SLOW } del_mode;
 static enum { ADD_GOOD, ADD_REFUSE, ADD_SILENT } add_mode;
+static enum { MIG_GOOD, MIG_FAIL, MIG_HANG } mig_mode;
+static bool incoming, arrived, migrating;
+static int incoming_fd = -1;
 static bool no_drive;
 static struct dev *to_delete; /* after the answer */
 static struct dev *to_drive;
+static json_t *to_migrate;
+static bool to_cancel, to_arrive;
 
 static void event(const char *name, const char *key, const char *value)
 {
@@ -206,6 +215,9 @@ void nics_init(int argc, char **argv, fake_say_fn fn)
 
 	say = fn;
 	for (int i = 1; i < argc - 1; i++) {
+		incoming = incoming || !strcmp(argv[i], "-incoming");
+	}
+	for (int i = 1; i < argc - 1; i++) {
 		char name[16], path[128];
 		json_t *dev;
 
@@ -236,6 +248,83 @@ void nics_boot(void)
 	}
 }
 
+/* ---- migration: the sides meet at a socket, and nothing is sent ---- */
+
+bool nics_incoming(void)
+{
+	return incoming;
+}
+
+static void status(const char *word)
+{
+	char line[128];
+
+	snprintf(line, sizeof(line),
+		 "{\"event\": \"MIGRATION\", \"data\": {\"status\": \"%s\"}}\r\n", word);
+	say(line);
+}
+
+static struct sockaddr_un address(const json_t *args)
+{
+	const char *uri = json_string_value(json_object_get(args, "uri"));
+	struct sockaddr_un sa = {.sun_family = AF_UNIX};
+
+	snprintf(sa.sun_path, sizeof(sa.sun_path), "%s", uri + strlen("unix:"));
+	return sa;
+}
+
+static void migrate_incoming(const json_t *args)
+{
+	struct sockaddr_un sa = address(args);
+
+	unlink(sa.sun_path);
+	incoming_fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK, 0);
+	if (bind(incoming_fd, (struct sockaddr *)&sa, sizeof(sa)) || listen(incoming_fd, 1))
+		fprintf(stderr, "fake: %s: %s\n", sa.sun_path, strerror(errno));
+}
+
+/* The guest lets its paired VFs go; their connections stay. */
+static void failover_unplug(void)
+{
+	for (unsigned int i = 0; i < MAX_NICS; i++) {
+		if (!vfs[i].there || !vfs[i].driven || !syns[i].there)
+			continue;
+		event("UNPLUG_PRIMARY", "device-id", vfs[i].id);
+		status("wait-unplug");
+		undrive(&vfs[i]);
+		drv_deregister(&vfs[i].drv);
+		drv_hwc_down(&vfs[i].drv);
+	}
+}
+
+static void failover_replug(void)
+{
+	for (unsigned int i = 0; i < MAX_NICS; i++)
+		if (vfs[i].there && vfs[i].open && !vfs[i].driven)
+			drive(&vfs[i]);
+}
+
+static void migrate(const json_t *args)
+{
+	struct sockaddr_un sa = address(args);
+	int fd;
+
+	status("setup");
+	failover_unplug();
+	status("active");
+	if (mig_mode == MIG_HANG) {
+		migrating = true;
+		return;
+	}
+	fd = mig_mode == MIG_GOOD ? fd_unix_connect(sa.sun_path) : -1;
+	if (fd < 0) {
+		status("failed");
+		failover_replug();
+		return;
+	}
+	status("completed");
+}
+
 bool nics_qmp(const char *command, const json_t *args, const char **error)
 {
 	const char *id = json_string_value(json_object_get(args, "id"));
@@ -248,6 +337,23 @@ bool nics_qmp(const char *command, const json_t *args, const char **error)
 				 json_string_value(json_object_get(
 					 json_object_get(json_object_get(backend, "addr"), "data"),
 					 "path")));
+		return true;
+	}
+	if (!strcmp(command, "migrate-incoming")) {
+		migrate_incoming(args);
+		return true;
+	}
+	if (!strcmp(command, "migrate")) {
+		to_migrate = json_incref((json_t *)args);
+		return true;
+	}
+	if (!strcmp(command, "migrate_cancel")) {
+		to_cancel = migrating;
+		return true;
+	}
+	if (!strcmp(command, "cont") && arrived) {
+		incoming = arrived = false;
+		to_arrive = true;
 		return true;
 	}
 	if (!strcmp(command, "device_add") && is_nic(args)) {
@@ -282,6 +388,21 @@ void nics_after(void)
 	struct dev *gone = to_delete, *come = to_drive;
 
 	to_delete = to_drive = NULL;
+	if (to_migrate)
+		migrate(to_migrate);
+	json_decref(to_migrate);
+	to_migrate = NULL;
+	if (to_cancel) {
+		to_cancel = migrating = false;
+		status("cancelled");
+		failover_replug();
+	}
+	if (to_arrive) {
+		to_arrive = false;
+		nics_boot();
+		say("{\"event\": \"VSERPORT_CHANGE\", \"data\": {\"open\": true, "
+		    "\"id\": \"agent0\"}}\r\n");
+	}
 	if (gone && del_mode == DEL_GOOD)
 		go_away(gone);
 	else if (gone && del_mode == DEL_KEEP)
@@ -296,6 +417,8 @@ int nics_timeout(void)
 {
 	uint64_t soonest = 0, now = now_ns();
 
+	if (incoming_fd >= 0)
+		return 5;
 	for (unsigned int i = 0; i < MAX_NICS; i++) {
 		const uint64_t at[] = {vfs[i].gone_at, syns[i].gone_at};
 
@@ -312,6 +435,12 @@ void nics_due(void)
 {
 	uint64_t now = now_ns();
 
+	if (incoming_fd >= 0 && accept(incoming_fd, NULL, NULL) >= 0) {
+		close(incoming_fd);
+		incoming_fd = -1;
+		arrived = true;
+		status("completed");
+	}
 	for (unsigned int i = 0; i < MAX_NICS; i++) {
 		if (vfs[i].gone_at && vfs[i].gone_at <= now)
 			go_away(&vfs[i]);
@@ -346,7 +475,12 @@ bool nics_behave(const char *word, const char *arg)
 		del_mode = DEL_SLOW;
 	} else if (!strcmp(word, "no-drive")) {
 		no_drive = true;
+	} else if (!strcmp(word, "mig-fail")) {
+		mig_mode = MIG_FAIL;
+	} else if (!strcmp(word, "mig-hang")) {
+		mig_mode = MIG_HANG;
 	} else if (!strcmp(word, "good")) {
+		mig_mode = MIG_GOOD;
 		add_mode = ADD_GOOD;
 		del_mode = DEL_GOOD;
 		no_drive = false;

@@ -13,6 +13,8 @@
 /* Says a line of QMP. */
 typedef void (*fake_say_fn)(const char *line);
 
+/* Started with -incoming: there is no guest before a migration. */
+bool nics_incoming(void);
 /* Devices of the command line, in order. They are driven by nics_boot(). */
 void nics_init(int argc, char **argv, fake_say_fn say);
 /* The guest is up. */
@@ -29,6 +31,7 @@ void nics_after(void);
  * How QEMU and the guest behave from now on. Words:
  *	add-refuse add-silent del-refuse del-keep del-slow	QEMU, about the next devices
  *	no-drive	the guest does not drive what comes
+ *	mig-fail	a migration fails; mig-hang: it does not end until it is cancelled
  *	good		all as it should be; what was kept is let go
  *	down N, up N	the guest's driver of VF N turns receive off and on
  *	eject N		the guest ejects VF N

@@ -90,7 +90,7 @@ static void on_qmp(const char *line)
 		say(QMP, answer);
 	nics_after();
 	json_decref(msg);
-	if (strstr(line, "\"query-status\""))
+	if (strstr(line, "\"query-status\"") && !nics_incoming())
 		on_running();
 	else if (strstr(line, "\"quit\"") && strcmp(mode, "stubborn"))
 		_exit(0);

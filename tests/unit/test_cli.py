@@ -29,7 +29,7 @@ class HelpTest(CliTest):
     def test_the_commands_are_these(self):
         self.assertEqual(set(commands()), {
             "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
-            "events", "nic", "vf", "link", "drill", "compare", "reset", "raw", "version",
+            "events", "nic", "vf", "link", "migrate", "drill", "compare", "reset", "raw", "version",
             "help"})
 
     def test_every_command_has_help_with_an_example(self):

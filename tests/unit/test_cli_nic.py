@@ -205,5 +205,32 @@ class VfTest(CliTest):
         self.assertEqual(daemon.seen("vf-list")[-1], {"vm": "a"})
 
 
+class MigrateTest(CliTest):
+    """hvlab migrate."""
+
+    def test_migrate(self):
+        daemon = self.fake({"vm-migrate": lambda a, f, c: {"steps": STEPS},
+                            "vm-migrate-cancel": lambda a, f, c: {}})
+        self.check(self.hvlab("migrate", "a", "--vf", "failover", "--wait=5"), 0,
+                   out="12.2 ms  plugged")
+        self.check(self.hvlab("migrate", "a"), 0)
+        self.check(self.hvlab("migrate", "a", "--cancel"), 0)
+        self.assertEqual(daemon.seen("vm-migrate"), [
+            {"vm": "a", "vf": "failover", "wait": True, "timeout_ms": 5000},
+            {"vm": "a", "wait": False}])
+        self.assertEqual(daemon.seen("vm-migrate-cancel"), [{"vm": "a"}])
+
+    def test_wrong_usage(self):
+        self.check(self.hvlab("migrate"), 2, err="VM missing")
+        self.check(self.hvlab("migrate", "a", "--vf", "x"), 2, err='"x" is none of refuse')
+        self.check(self.hvlab("migrate", "a", "--cancel", "--wait"), 2, err="stands alone")
+
+    def test_a_refusal(self):
+        def refuse(_args, _fds, _conn):
+            raise Refuse("InvalidState", "VM a: the VF of a/eth0 is attached", hint="failover")
+        self.fake({"vm-migrate": refuse})
+        self.check(self.hvlab("migrate", "a"), 1, err="is attached\nhvlab: remedy: failover")
+
+
 if __name__ == "__main__":
     unittest.main()

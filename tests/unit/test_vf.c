@@ -702,6 +702,32 @@ static void migration_takes_the_primary_and_gives_it_back(void **state)
 	rig_fini(&r);
 }
 
+static void after_a_migration_the_vf_can_be_restored(void **state)
+{
+	void (*const from[])(struct rig *r) = {go_taken, go_taking, go_revoked, go_driven,
+					       go_unplugging, go_restoring};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(from); i++) {
+		struct rig r;
+
+		rig_init(&r);
+		from[i](&r);
+		vf_on_migrated(r.vf);
+		rig_check(&r);
+		assert_int_equal(vf_state(r.vf), VF_REVOKED);
+		assert_int_equal(r.receive, VF_RX_SYNTHETIC);
+		assert_int_equal(rig_restore(&r, NULL), 0);
+		vf_on_disconnected(r.vf); /* the source's last word */
+		vf_on_connected(r.vf);
+		vf_on_plugged(r.vf);
+		vf_on_driven(r.vf);
+		assert_int_equal(vf_state(r.vf), VF_DRIVEN);
+		assert_int_equal(r.rc, 0);
+		rig_fini(&r);
+	}
+}
+
 static void restore_again(struct rig *r)
 {
 	assert_int_equal(rig_restore(r, NULL), 0);
@@ -832,6 +858,7 @@ int main(void)
 		cmocka_unit_test(a_guest_that_reboots_while_draining_loses_the_vf),
 		cmocka_unit_test(without_a_synthetic_path_frames_go_to_the_vf_or_to_nobody),
 		cmocka_unit_test(migration_takes_the_primary_and_gives_it_back),
+		cmocka_unit_test(after_a_migration_the_vf_can_be_restored),
 		cmocka_unit_test(the_end_of_an_operation_may_begin_the_next_or_free_the_vf),
 		cmocka_unit_test(a_storm_counts_right),
 		cmocka_unit_test(what_it_tells_is_complete),
