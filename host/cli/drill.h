@@ -57,7 +57,7 @@ extern const size_t drill_n_kinds;
 
 struct drill_options {
 	unsigned int cycles, load, rate, size, connections;
-	const char *way, *order, *junit, *html, *keep_dir, *peer, *network;
+	const char *way, *vf, *junit, *html, *keep_dir, *peer, *network;
 	unsigned int deadline_ms, delay_link_ms, hold_both_ms, away_ms, settle_ms, baseline_ms;
 	unsigned int down_ms;
 	struct drill_limits limits;

@@ -16,6 +16,7 @@ enum {
 	OPT_CYCLES = 1,
 	OPT_LOAD,
 	OPT_WAY,
+	OPT_VF,
 	OPT_JUNIT,
 	OPT_HTML,
 	OPT_DEADLINE,
@@ -42,6 +43,7 @@ static const struct option longs[] = {
 	{"cycles", required_argument, NULL, OPT_CYCLES},
 	{"load", required_argument, NULL, OPT_LOAD},
 	{"way", required_argument, NULL, OPT_WAY},
+	{"vf", required_argument, NULL, OPT_VF},
 	{"junit", required_argument, NULL, OPT_JUNIT},
 	{"html", required_argument, NULL, OPT_HTML},
 	{"deadline", required_argument, NULL, OPT_DEADLINE},
@@ -76,6 +78,7 @@ const char drill_help[] =
 	"             state, leaves it and saves everything in a folder that it names\n"
 	"  hotplug    add a NIC to the running VM, wait for address and traffic, remove it\n"
 	"  reset      have the guest's driver reset the device (Linux 7.2)\n"
+	"  migrate    the guest moves to a second QEMU on this host, live\n"
 	"  servicing  the VF is away for 30 s, as when a host is updated\n\n"
 	"TARGET is VM/NIC, or VM when it has one NIC; of hotplug: a VM. Load runs between its VM\n"
 	"and another one on the same network, started and asked through the guests' agents. The\n"
@@ -87,6 +90,8 @@ const char drill_help[] =
 	"  --way WAY             graceful: drained first; abrupt: unplugged first; surprise: the\n"
 	"                        device dies; slow: native hot plug, 5 s (the lab file's hotplug:\n"
 	"                        native); refused: the guest keeps it, it is cut off\n"
+	"  --vf WHO              migrate: failover (QEMU's own) or manager (revoked before,\n"
+	"                        restored after)\n"
 	"  --deadline MS         until the guest must have let go: 10000 (refused: 3000)\n"
 	"  --delay-link MS       the VF's link stays down that long after it arrived\n"
 	"  --hold-both MS        traffic stays on the synthetic path that long after the VF is "
@@ -100,12 +105,12 @@ const char drill_help[] =
 	"  --connections N       TCP connections beside the paced one: 4\n"
 	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: "
 	"1000\n"
-	"                        (reset 30000, refused and surprise none)\n"
+	"                        (reset 30000, migrate 5000, refused and surprise none)\n"
 	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
 	"  --max-warnings N      lines in which a kernel complains: 0 (refused, surprise: none)\n"
-	"  --max-time MS         for one operation: 15000 (reset: 40000)\n"
+	"  --max-time MS         for one operation: 15000 (reset 40000, migrate 60000)\n"
 	"  --junit FILE          one test case per cycle\n"
 	"  --html FILE           one page with a picture of each cycle\n"
 	"  --keep DIR            where a storm saves; default ./hvlab-storm-DATE\n\n"
@@ -165,6 +170,11 @@ static void parse_option(struct drill *d, int opt, const char *arg)
 				  "refused",
 				  arg);
 		o->way = arg;
+		break;
+	case OPT_VF:
+		if (strcmp(arg, "failover") != 0 && strcmp(arg, "manager") != 0)
+			cli_usage(cli, "--vf: \"%s\" is neither failover nor manager", arg);
+		o->vf = arg;
 		break;
 	case OPT_JUNIT:
 		o->junit = arg;
@@ -242,6 +252,7 @@ static void set_defaults(struct drill *d)
 		.size = 512,
 		.connections = 4,
 		.way = "graceful",
+		.vf = "failover",
 		.away_ms = k->away_ms,
 		.settle_ms = k->settle_ms,
 		.baseline_ms = 2000,
@@ -264,13 +275,14 @@ static void default_limits(struct drill *d)
 	bool graceful = !strcmp(d->opt.way, "graceful") || !strcmp(d->opt.way, "slow");
 	bool reset = !strcmp(d->kind->name, "reset"), flap = !strcmp(d->kind->name, "flap");
 	/* A net_failover guest drops what comes on the standby while it has a primary. */
-	bool careful = graceful && !reset && !flap && !d->opt.hold_both_ms;
+	bool migrate = !strcmp(d->kind->name, "migrate");
+	bool careful = graceful && !reset && !flap && !migrate && !d->opt.hold_both_ms;
 	long races = (long)d->opt.delay_link_ms + (long)d->opt.hold_both_ms;
 	/* Either leaves the guest with a dead device under its driver. */
 	bool dead = !strcmp(d->opt.way, "surprise") || !strcmp(d->opt.way, "refused");
 
 	if (l->gap_ms == UNSET)
-		l->gap_ms = reset ? 30000 : dead ? -1 : 1000 + races;
+		l->gap_ms = reset ? 30000 : dead ? -1 : migrate ? 5000 : 1000 + races;
 	if (l->lost == UNSET)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)
@@ -279,7 +291,7 @@ static void default_limits(struct drill *d)
 	if (l->complaints == UNSET)
 		l->complaints = dead ? -1 : 0;
 	if (l->op_ms == UNSET)
-		l->op_ms = reset ? 40000 : 15000 + races;
+		l->op_ms = reset ? 40000 : migrate ? 60000 : 15000 + races;
 	/* A device that goes without a word makes its driver complain, and rightly so. */
 	d->opt.strict_complaints = careful;
 }

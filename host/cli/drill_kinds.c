@@ -15,6 +15,7 @@
  */
 #define DEAD_MS	   1200000
 #define REACT_MS   20000 /* for a driver to act on a service event */
+#define MIGRATE_MS 60000
 #define HOTPLUG_MS 60000
 #define ADDRESS_MS 30000
 
@@ -238,6 +239,16 @@ static int cycle_hotplug(struct drill *d)
 	return drill_op(d, "remove", "nic-del", json_pack("{s:s}", "vnic", vnic), HOTPLUG_MS);
 }
 
+/* The guest moves to a second QEMU on this host; what becomes of the VF is --vf. */
+static int cycle_migrate(struct drill *d)
+{
+	int ret = drill_op(d, "migrate", "vm-migrate",
+			   json_pack("{s:s, s:s}", "vm", d->target.name, "vf", d->opt.vf),
+			   MIGRATE_MS);
+
+	return ret ? ret : until(d, is_driven, MIGRATE_MS, "the VF is driven again");
+}
+
 #define TCP_PING (DRILL_TCP | DRILL_PING)
 
 const struct drill_kind drill_kinds[] = {
@@ -295,6 +306,15 @@ const struct drill_kind drill_kinds[] = {
 	 .settle_ms = 500,
 	 .load = TCP_PING,
 	 .needs = "mana-event"},
+	{.name = "migrate",
+	 .summary = "the guest moves to a second QEMU on this host, live",
+	 .cycle = cycle_migrate,
+	 .nic = true,
+	 .both = true,
+	 .cycles = 1,
+	 .settle_ms = 500,
+	 .load = TCP_PING,
+	 .needs = "vm-migrate"},
 	{.name = "servicing",
 	 .summary = "the VF is away for some time, as when a host is updated",
 	 .cycle = cycle_revoke,

@@ -23,7 +23,7 @@ from base import CliTest  # noqa: E402
 from fake import Refuse, b64, event, status  # noqa: E402
 
 COMMANDS = ["vf-revoke", "vf-restore", "link-set", "mana-event", "nic-add", "nic-del",
-            "sampler-start"]
+            "sampler-start", "vm-migrate"]
 
 
 def gaps(*ms):
@@ -55,6 +55,7 @@ class Guests:
                  "vm-exec": self.exec, "vm-log": lambda a, f, c: {"path": "/nonexistent", "lines": []},
                  "vf-revoke": self.revoke, "vf-restore": self.restore,
                  "sampler-start": self.start, "sampler-stop": self.stop,
+                 "vm-migrate": lambda a, f, c: {"steps": [{"step": "done", "ms": 900}]},
                  "link-set": lambda a, f, c: {}, "mana-event": lambda a, f, c: {}}
         return names
 
@@ -232,6 +233,16 @@ class DrillTest(CliTest):
                               "--load", "none"), 0)
         self.assertEqual(self.daemon.seen("vf-restore"),
                          [{"vnic": "a/eth0", "link_delay_ms": 700, "hold_ms": 300}])
+
+    def test_a_migration_is_the_daemons(self):
+        done = self.drill("migrate", "a", "--vf", "manager")
+        self.check(done, 0)
+        self.assertEqual(self.daemon.seen("vm-migrate"), [{"vm": "a", "vf": "manager"}])
+        self.assertEqual(done.report["cycles"][0]["operations"][0]["op"], "migrate")
+        COMMANDS.remove("vm-migrate")
+        self.addCleanup(COMMANDS.append, "vm-migrate")
+        self.check(self.drill("migrate", "a"), 1, err="this daemon has no vm-migrate")
+        self.check(self.hvlab("drill", "migrate", "a", "--vf", "x"), 2, err="neither failover")
 
     def test_a_failed_operation_fails_and_is_cleaned_up(self):
         self.guests.refuse["vf-restore"] = "QEMU says no"
