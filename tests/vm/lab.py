@@ -373,7 +373,7 @@ class Lab:
 
     # The lab
 
-    def up(self, drivers=True, timeout=240):
+    def up(self, drivers=True, timeout=400):
         """Until every guest answers and, with drivers, drives every path of its NICs."""
         with open(self.file, "w", encoding="utf-8") as out:
             out.write(self.text)
