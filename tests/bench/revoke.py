@@ -149,6 +149,9 @@ class Figures:
             if cycle["verdict"] != "pass":
                 self.failed.append(f"{way}: {'; '.join(cycle['why'])}")
             for op in cycle["operations"]:
+                if op.get("error") or not op.get("steps"):
+                    self.failed.append(f"{way}: {op['op']}: {op.get('error') or 'no steps'}")
+                    continue
                 end = op["start_ns"] + op["ms"] * 1e6 + SETTLE_NS
                 for name, ms in longest(cycle["gaps"], op["start_ns"], end).items():
                     self.gaps.setdefault((way, op["op"], name), []).append(ms)
@@ -221,7 +224,7 @@ def main():
         signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
     found = Figures()
     say("booting two guests")
-    interrupted = False
+    status = 0
     try:
         with Lab(args.hvlab, args.kernel) as lab:
             left = {way: args.cycles for way in args.way or WAYS}
@@ -235,13 +238,18 @@ def main():
                     left[way] -= n
                     say(f"{n} {way} cycles in {time.monotonic() - begin:.0f} s, {left[way]} left")
     except KeyboardInterrupt:
-        interrupted = True
+        status = 130
         say("interrupted; the lab is down; what was measured until then:")
+    except BenchError as bad:
+        if not found.cycles:
+            raise
+        status = 1
+        say(f"{bad}\nbench: what was measured until then:")
     if args.json:
         print(json.dumps({"kernel": args.kernel, **found.summary()}, indent="\t"))
     else:
         found.table()
-    return 130 if interrupted else 0
+    return status
 
 
 if __name__ == "__main__":
