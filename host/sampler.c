@@ -366,6 +366,16 @@ bool sampler_is_running(void)
 	return atomic_load(&running);
 }
 
+uint64_t sampler_looks(void)
+{
+	uint64_t looks;
+
+	pthread_mutex_lock(&lock);
+	looks = run ? run->looks : 0;
+	pthread_mutex_unlock(&lock);
+	return looks;
+}
+
 void sampler_fini(void)
 {
 	if (!run)

@@ -65,6 +65,8 @@ int sampler_start(const struct sampler_conf *conf);
  */
 json_t *sampler_stop(void);
 bool sampler_is_running(void);
+/* How often the sampler that runs has looked; 0: none has been started. */
+uint64_t sampler_looks(void);
 /* At the daemon's end: no thread, no memory. */
 void sampler_fini(void);
 
