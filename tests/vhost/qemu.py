@@ -150,12 +150,7 @@ def live(lab, guests, queues):
         second.eventually("ping -c1 -W1 10.5.0.1", "it talks")
         second.must(f"ethtool -L eth0 combined {queues}", "all queues again")
         second.eventually("ping -c1 -W1 10.5.0.1", "it talks")
-    if not second.run("uname -r")[1].startswith("6.1."):    # its virtio_net has no resize
-        second.must("ethtool -G eth0 rx 128 tx 64", "smaller rings")
-        second.eventually("ping -c1 -W1 10.5.0.1", "it talks")
-        rate = iperf(first, second, "", 1)
-        print(f"      TCP over small rings: {rate:.0f} Mbit/s", flush=True)
-        second.must("ethtool -G eth0 rx 256 tx 256", "larger ones")
+    smoke.check(second.run("ethtool -G eth0 rx 128 tx 64")[0] != 0, "rings have one size")
     second.must("modprobe -r virtio_net", "the driver goes")
     smoke.check(not lab.figures()[1]["driven"], "and nobody drives the port")
     second.must("modprobe virtio_net", "the driver comes")

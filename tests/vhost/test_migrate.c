@@ -617,7 +617,7 @@ static void a_ring_whose_memory_is_taken_away_halts(void **state)
 	rig_stop(r);
 }
 
-/* VIRTIO_F_RING_RESET: QEMU stops one ring and starts it with another size, from index 0. */
+/* One ring stops and starts with another size, from index 0. */
 static void a_single_ring_is_reset_and_resized(void **state)
 {
 	struct rig *r = rig_start(NULL);

@@ -29,10 +29,10 @@
 	 VH_BIT(VIRTIO_NET_F_CTRL_VQ) | VH_BIT(VIRTIO_NET_F_CTRL_RX) |                             \
 	 VH_BIT(VIRTIO_NET_F_GUEST_ANNOUNCE) | VH_BIT(VIRTIO_NET_F_MQ) | VH_BIT(VHOST_F_LOG_ALL) | \
 	 VH_BIT(VIRTIO_RING_F_INDIRECT_DESC) | VH_BIT(VIRTIO_RING_F_EVENT_IDX) |                   \
-	 VH_BIT(VIRTIO_F_ANY_LAYOUT) | VH_BIT(VIRTIO_F_RING_RESET) |                               \
-	 VH_BIT(VHOST_USER_F_PROTOCOL_FEATURES) | VH_BIT(VIRTIO_F_VERSION_1) |                     \
-	 VH_BIT(VIRTIO_F_IN_ORDER) | VH_BIT(VIRTIO_NET_F_GUEST_USO4) |                             \
-	 VH_BIT(VIRTIO_NET_F_GUEST_USO6) | VH_BIT(VIRTIO_NET_F_HOST_USO))
+	 VH_BIT(VIRTIO_F_ANY_LAYOUT) | VH_BIT(VHOST_USER_F_PROTOCOL_FEATURES) |                    \
+	 VH_BIT(VIRTIO_F_VERSION_1) | VH_BIT(VIRTIO_F_IN_ORDER) |                                  \
+	 VH_BIT(VIRTIO_NET_F_GUEST_USO4) | VH_BIT(VIRTIO_NET_F_GUEST_USO6) |                       \
+	 VH_BIT(VIRTIO_NET_F_HOST_USO))
 
 uint64_t vh_offer(const struct vhost_conf *conf)
 {

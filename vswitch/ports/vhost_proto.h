@@ -189,7 +189,6 @@ WIRE_LAYOUT(struct inflight_queue, used_idx, 14, 16);
 #define VHOST_USER_F_PROTOCOL_FEATURES 30
 #define VIRTIO_F_VERSION_1	       32
 #define VIRTIO_F_IN_ORDER	       35
-#define VIRTIO_F_RING_RESET	       40
 #define VIRTIO_NET_F_GUEST_USO4	       54
 #define VIRTIO_NET_F_GUEST_USO6	       55
 #define VIRTIO_NET_F_HOST_USO	       56
