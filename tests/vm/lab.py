@@ -174,9 +174,11 @@ class VM:
             return src.read()
 
     def wait_configured(self, name="eth0", deadline=60):
-        """Until the NIC is up with the addresses of the lab file, and not just its driver loaded."""
+        """Until the NIC is up with its addresses, and not just its driver loaded. DHCPv6 gives an
+        address without the prefix of its link, which router advertisements tell."""
         found = self.vnic(name)
-        show = " && ".join(f"grep -qF {shlex.quote(a)} /tmp/addr" for a in found["addresses"])
+        show = " && ".join(f"grep -qE {shlex.quote(re.escape(a) + '|' + re.sub('/.*', '/128', a))} "
+                           "/tmp/addr" for a in found["addresses"])
         self.eventually(f"ip addr show dev {name} up >/tmp/addr && {show or 'true'}", deadline,
                         f"{self.name}/{name} is up with {found['addresses']}")
 
