@@ -10,6 +10,24 @@
  * DEVICE_DELETED says that it let go. What is below goes without asking, and "not found" there is
  * as good as gone.
  *
+ * Patience. This file alone repeats device_del, and it does so only while the guest may not have
+ * heard of it, since a guest keeps every request it has heard: with ACPI each one is one more eject
+ * in a queue that is worked off one by one, and the ones that wait while a driver needs minutes to
+ * let a dead device go then eject whatever is in the slot by that time, the VF that was restored.
+ * What can be known:
+ * - "OK" means that QEMU has raised the event, no more. It stays raised until the guest's system
+ *   takes it; a guest that is paused, or does not listen at the moment, finds it later. But a
+ *   kernel that starts throws away what it finds (Linux clears ACPI's status bits).
+ * - "already in the process of unplug" means an "OK" within the last five seconds; after that QEMU
+ *   takes the next request (both kinds of hot plug; pending_deleted_expires_ms). "Guest is busy"
+ *   is native hot plug's slot whose lamp blinks, during the guest's five seconds and its removal.
+ *   Neither reaches the guest, neither is a failure.
+ * - QEMU itself ejects, at a reset of the machine, what it was asked for (ACPI).
+ * So a request counts as heard when QEMU said "OK" to it while the guest's system was up, which
+ * plug_on_guest() says; then it is not repeated. Else it is repeated, after 1, 2, 4 ... 64 s each
+ * time QEMU takes it, each second while it does not, and at once when the guest has come up. When
+ * the guest goes down (reset, panic) nothing has been heard.
+ *
  * Answers carry the number of the conversation they belong to. After QEMU's end, or once another
  * conversation has begun, a late answer is dropped.
  *
@@ -34,7 +52,8 @@
  * VERSION by 5 s; every other command waits behind it.
  */
 #define REPLY_MS 15000
-#define RETRY_MS 1000
+#define RETRY_MS     1000
+#define RETRY_MAX_MS 64000 /* after many requests that a guest which never comes up may have heard */
 
 /* How far up the stack. */
 enum { AT_NOTHING, AT_CHARDEV, AT_NETDEV, AT_DEVICE };
@@ -51,6 +70,9 @@ struct dev {
 	void *arg;
 	int rc; /* adding: why it is being undone */
 	char why[200];
+	bool heard;	   /* the guest needs no further request */
+	bool doubt;	   /* a request was not answered: QEMU may have taken it */
+	unsigned int wait; /* ms after the next request that QEMU takes */
 	struct event *retry, *deadline;
 };
 
@@ -58,6 +80,7 @@ struct plug {
 	struct event_base *base;
 	const struct plug_ops *ops;
 	void *arg;
+	bool up; /* the guest's system */
 	struct dev devs[LAB_VM_NICS][PLUG_N_PATHS];
 };
 
@@ -104,6 +127,7 @@ static void finish(struct dev *d, enum plug_state state, int rc, const char *why
 	d->state = state;
 	d->done = NULL;
 	d->at = AT_NOTHING;
+	d->heard = false;
 	evtimer_del(d->retry);
 	evtimer_del(d->deadline);
 	snprintf(text, sizeof(text), "%s", why);
@@ -143,6 +167,7 @@ static int command(struct dev *d, const char *name, json_t *args,
 /* ---- down ---- */
 
 static void go_down(struct dev *d);
+static void deleted(struct dev *d);
 
 /* The stack is gone. */
 static void bottom(struct dev *d)
@@ -166,12 +191,63 @@ static void on_below(struct dev *d, int rc, const char *desc)
 	go_down(d);
 }
 
-static void on_undo_device(struct dev *d, int rc, const char *desc)
+/* Asked again too soon. With native hot plug the slot's lamp blinks for five seconds meanwhile. */
+static bool under_way(const char *desc)
 {
-	if (!not_found(rc, desc))
-		return; /* DEVICE_DELETED will come */
-	d->at = d->path == PLUG_VF ? AT_NOTHING : AT_NETDEV;
-	go_down(d);
+	return strstr(desc, "in the process of unplug") || strstr(desc, "guest is busy");
+}
+
+static void on_asked(struct dev *d, int rc, const char *desc)
+{
+	bool taken = !rc || (d->doubt && under_way(desc));
+
+	if (d->at != AT_DEVICE)
+		return;
+	if (not_found(rc, desc)) {
+		deleted(d);
+		return;
+	}
+	if (rc && rc != -ETIMEDOUT && !under_way(desc)) {
+		/* Half made it has to go all the same. */
+		if (d->state == PLUG_REMOVING)
+			finish(d, PLUG_THERE, rc, desc);
+		else
+			arm(d->retry, RETRY_MS);
+		return;
+	}
+	d->doubt = rc == -ETIMEDOUT;
+	if (taken && d->plug->up) {
+		d->heard = true;
+		return;
+	}
+	arm(d->retry, taken ? d->wait : RETRY_MS);
+	if (taken)
+		d->wait = MIN(2 * d->wait, RETRY_MAX_MS);
+}
+
+/* Ask the guest for the device. @first: it has not been asked since it has it. */
+static int ask(struct dev *d, bool first)
+{
+	char id[16];
+
+	if (first) {
+		d->heard = d->doubt = false;
+		d->wait = RETRY_MS;
+	}
+	evtimer_del(d->retry);
+	device_id(d, id);
+	return command(d, "device_del", json_pack("{s:s}", "id", id), on_asked);
+}
+
+static void on_retry(evutil_socket_t fd, short what, void *arg)
+{
+	struct dev *d = arg;
+
+	(void)fd;
+	(void)what;
+	/* No monitor: QEMU ends, or speaks again in a moment. */
+	if (d->at == AT_DEVICE && d->state != PLUG_THERE && ask(d, false))
+		arm(d->retry, RETRY_MS);
 }
 
 /* Take away what d->at names, and what is below it. */
@@ -182,9 +258,7 @@ static void go_down(struct dev *d)
 
 	switch (d->at) {
 	case AT_DEVICE: /* undoing */
-		device_id(d, id);
-		rc = command(d, "device_del", json_pack("{s:s}", "id", id), on_undo_device);
-		arm(d->retry, RETRY_MS);
+		rc = ask(d, true);
 		break;
 	case AT_NETDEV:
 		snprintf(id, sizeof(id), "ns%u", d->slot);
@@ -305,46 +379,6 @@ int plug_add(struct plug *p, unsigned int slot, enum plug_path path, const struc
 
 /* ---- removal ---- */
 
-static int ask(struct dev *d);
-
-/* Asked again too soon. With native hot plug the slot's lamp blinks for five seconds meanwhile. */
-static bool under_way(const char *desc)
-{
-	return strstr(desc, "in the process of unplug") || strstr(desc, "guest is busy");
-}
-
-static void on_asked(struct dev *d, int rc, const char *desc)
-{
-	if (d->state != PLUG_REMOVING || d->at != AT_DEVICE)
-		return;
-	if (not_found(rc, desc))
-		deleted(d);
-	else if (rc && rc != -ETIMEDOUT && !under_way(desc))
-		finish(d, PLUG_THERE, rc, desc);
-}
-
-static int ask(struct dev *d)
-{
-	char id[16];
-
-	device_id(d, id);
-	return command(d, "device_del", json_pack("{s:s}", "id", id), on_asked);
-}
-
-static void on_retry(evutil_socket_t fd, short what, void *arg)
-{
-	struct dev *d = arg;
-
-	(void)fd;
-	(void)what;
-	if (d->at != AT_DEVICE)
-		return;
-	if (d->state == PLUG_ADDING)
-		go_down(d);
-	else if (d->state == PLUG_REMOVING && ask(d) == 0)
-		arm(d->retry, RETRY_MS);
-}
-
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
 	struct dev *d = arg;
@@ -367,17 +401,14 @@ int plug_del(struct plug *p, unsigned int slot, enum plug_path path, unsigned in
 		return -ENOENT;
 	if (d->state == PLUG_ADDING)
 		return -EBUSY;
-	if (d->state == PLUG_REMOVING && d->at != AT_DEVICE)
-		goto waiting; /* the guest has let go already */
-	if (d->state == PLUG_THERE)
+	if (d->state == PLUG_THERE) {
 		d->number++;
-	d->at = AT_DEVICE;
-	rc = ask(d);
-	if (rc)
-		return rc;
-	d->state = PLUG_REMOVING;
-	arm(d->retry, RETRY_MS);
-waiting:
+		d->at = AT_DEVICE;
+		rc = ask(d, true);
+		if (rc)
+			return rc;
+		d->state = PLUG_REMOVING;
+	}
 	d->done = done;
 	d->arg = arg;
 	evtimer_del(d->deadline);
@@ -422,6 +453,25 @@ void plug_on_event(struct plug *p, const char *name, json_t *data)
 	}
 }
 
+/* Nobody has heard, or somebody may hear now: what is open is asked for again. */
+void plug_on_guest(struct plug *p, bool up)
+{
+	if (p->up == up)
+		return;
+	p->up = up;
+	for (unsigned int i = 0; i < LAB_VM_NICS; i++)
+		for (unsigned int k = 0; k < PLUG_N_PATHS; k++) {
+			struct dev *d = &p->devs[i][k];
+
+			if (d->at != AT_DEVICE || d->state == PLUG_NONE ||
+			    (up ? !event_pending(d->retry, EV_TIMEOUT, NULL) : !d->heard))
+				continue;
+			d->heard = false;
+			d->wait = RETRY_MS;
+			arm(d->retry, up ? 0 : RETRY_MS);
+		}
+}
+
 void plug_assume(struct plug *p, unsigned int slot, enum plug_path path)
 {
 	p->devs[slot][path].state = PLUG_THERE;
@@ -429,6 +479,7 @@ void plug_assume(struct plug *p, unsigned int slot, enum plug_path path)
 
 void plug_on_vm_down(struct plug *p)
 {
+	p->up = false;
 	for (unsigned int i = 0; i < LAB_VM_NICS; i++)
 		for (unsigned int k = 0; k < PLUG_N_PATHS; k++)
 			finish(&p->devs[i][k], PLUG_NONE, -ECANCELED, "QEMU ended");

@@ -71,6 +71,8 @@ enum plug_state plug_state(const struct plug *p, unsigned int slot, enum plug_pa
 /* The device is on QEMU's command line, or QEMU ended: no commands, only bookkeeping. */
 void plug_assume(struct plug *p, unsigned int slot, enum plug_path path);
 void plug_on_vm_down(struct plug *p);
+/* The guest's system is up (its agent speaks) and hears what it is asked for, or is not any more. */
+void plug_on_guest(struct plug *p, bool up);
 /* Every QMP event of the VM. */
 void plug_on_event(struct plug *p, const char *name, json_t *data);
 
@@ -87,12 +89,13 @@ int plug_add(struct plug *p, unsigned int slot, enum plug_path path, const struc
 
 /**
  * plug_del() - Ask the guest for one path of a NIC, wait until QEMU has let it go
- * @deadline_ms:	0: none. Then @done with -ETIMEDOUT; the device stays PLUG_REMOVING, is
- *asked for again each second until it goes, and ends in ops.gone
+ * @deadline_ms: 0: none. Then @done with -ETIMEDOUT; the device stays PLUG_REMOVING, and ends in
+ *	ops.gone
  *
- * device_del is sent again each second: a guest that boots does not hear it, and a paused one not
- * yet. Called again while one is under way it sends device_del at once, and the new @done and
- * deadline take the place of the old ones, which are told -ECANCELED.
+ * To be called once: device_del is repeated here until the guest has heard it (plug.c says how that
+ * is known), for as long as it takes. After an end that leaves the device PLUG_THERE, it may be
+ * called again. Called while a removal is under way it asks for nothing; the new @done and deadline
+ * take the place of the old ones, which hear nothing more.
  * Return: 0; -ENOENT PLUG_NONE; -EBUSY it is being added; -ENOTCONN; -ENOMEM
  */
 int plug_del(struct plug *p, unsigned int slot, enum plug_path path, unsigned int deadline_ms,

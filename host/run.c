@@ -80,6 +80,7 @@ static void on_vm_state(void *arg, struct vm *vm, enum vm_state prev)
 		json_decref(extra);
 	}
 	control_event(rv->run->d->control, "VM_STATE", data);
+	plug_on_guest(rv->plug, now == VM_READY);
 	if (prev == VM_STARTING && now == VM_RUNNING)
 		run_nic_on_monitor(rv);
 	run_poke(rv->run);

@@ -392,7 +392,7 @@ static void step_del(struct run_nic *rn)
 			rc = run_path_del(rn, order[i]);
 			if (rc)
 				log_debug("%s: %s", vnic_id(rn->vnic), strerror(-rc));
-			/* plug.c repeats what is lost; this is for what is refused. */
+			/* plug.c repeats what is lost; this is for what is refused, not at once. */
 			evtimer_add(rn->again, &tv);
 			return;
 		}

@@ -88,10 +88,12 @@ static void on_path_gone(struct run_nic *rn, const char *step, int rc, const cha
 {
 	if (!rn->vnic || rc == -ECANCELED)
 		return;
-	if (rc)
+	if (rc) {
+		/* In a second: step_del() of run_nic.c has seen to it. */
 		log_warn("%s: %s; asked again", vnic_id(rn->vnic), why);
-	else
-		run_nic_note(rn, step);
+		return;
+	}
+	run_nic_note(rn, step);
 	run_nic_step(rn);
 }
 

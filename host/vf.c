@@ -383,12 +383,14 @@ void vf_on_unplug_failed(struct vf *vf, const char *why)
 	 * Refused outright: the guest does not know of it and keeps the VF. A request repeated in
 	 * vain, or one for a dead device, changes nothing: the deadline decides.
 	 */
+	vf->asked = false;
 	if (vf->op.kind == VF_OP_REVOKE && vf->op.n_unplugs == 1 && !vf->cut) {
-		vf->asked = false;
 		vf_revoke_give_up(vf, -EIO, why);
-	} else {
-		log_info("%s: removal refused: %s", vf->id, why);
+		return;
 	}
+	log_info("%s: removal refused: %s", vf->id, why);
+	if (vf->pending || (vf->op.kind == VF_OP_REVOKE && vf->op.unplugging))
+		vf_unplug_later(vf);
 }
 
 void vf_on_vm_down(struct vf *vf)

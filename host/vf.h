@@ -50,8 +50,8 @@ enum vf_state {
 	 * (-EBUSY). */
 	VF_DRAINING,
 	/* Taken away on purpose. Traffic: synthetic. With @pending QEMU still has the device: the
-	 * guest never let it go and it was cut off; removal is asked for again and again, and
-	 * vf_restore() is refused until it has happened. Else vf_restore() is allowed. */
+	 * guest never let it go and it was cut off; its removal stays asked for, and vf_restore()
+	 * is refused until it has happened. Else vf_restore() is allowed. */
 	VF_REVOKED,
 	/* Plugged again, not driven yet (or held, vf_restore_opts.hold_ms). Traffic: synthetic.
 	 * Nothing else is allowed: a vf_revoke() is refused with -EBUSY and not kept for later,
@@ -94,9 +94,9 @@ struct vf;
 struct vf_ops {
 	int (*plug)(void *arg);
 	/*
-	 * May be called again while one is under way: device_del is lost on a guest that boots.
-	 * QEMU's "already in the process of unplug" is no failure, and its "not found" is
-	 * vf_on_unplugged().
+	 * Asked once, and for as long as it takes: what the guest may not have heard is repeated
+	 * behind it (host/plug.c), and only a refusal ends it, after which it may be called again.
+	 * QEMU's "not found" is vf_on_unplugged().
 	 */
 	int (*unplug)(void *arg);
 	void (*cut)(void *arg); /* close the device's connection under QEMU, for good */
@@ -127,7 +127,8 @@ struct vf_ops {
 /**
  * struct vf_conf - Zero means the default
  * @undriven_ms:	30000
- * @retry_ms:		between repeated unplug requests: 1000; doubles while pending
+ * @retry_ms:		until an unplug that was refused is asked for again: 1000; doubles while
+ *			pending
  * @settle_ms:		parking after the guest turned receive off by itself: 500
  */
 struct vf_conf {

@@ -17,7 +17,7 @@ enum vf_op_kind { VF_OP_NONE, VF_OP_REVOKE, VF_OP_RESTORE };
  * struct vf_op - What was asked for and has not ended
  * @from:	state to go back to when it fails
  * @unplugging:	revoke: the drain is over, removal has been asked for
- * @n_unplugs:	requests so far
+ * @n_unplugs:	requests so far; more than one when the first was refused
  * @holding:	restore: driven, but receive has not moved yet
  * @hold_over:	restore: it has been held long enough
  */
@@ -46,7 +46,7 @@ struct vf_op {
  * @held:	the guest has driven it and not let it go since; its failover may cling to it
  * @lost:	its connection ended and nobody wanted it
  * @cut:	we closed the connection: what the device says of the guest means nothing now
- * @asked:	removal has been asked for and has not happened
+ * @asked:	removal has been asked for and has neither happened nor been refused
  * @failover:	QEMU's failover is taking the primary (DRAINING) or has it (REVOKED)
  * @settling:	receive was turned off a moment ago
  * @alarmed:	VF_NOT_DRIVEN was raised since the VF was offered
@@ -64,7 +64,7 @@ struct vf {
 	uint64_t since_ns;
 	bool plugged, connected, driven, held, lost, cut, asked;
 	bool pending, failover, synthetic, settling, alarmed, link_down;
-	unsigned int pending_ms; /* to the next request while pending */
+	unsigned int pending_ms; /* to the next request when one is refused while pending */
 
 	struct vf_op op;
 	struct event *tick, *deadline, *link, *hold, *alarm, *settle;
@@ -89,6 +89,7 @@ void vf_op_end(struct vf *vf, int rc, const char *why); /* @why is "" with @rc 0
 void vf_revoke_give_up(struct vf *vf, int rc, const char *why);
 void vf_drain_over(struct vf *vf);
 void vf_drain_lost(struct vf *vf);
+void vf_unplug_later(struct vf *vf);
 void vf_arrived(struct vf *vf);
 void vf_restore_check(struct vf *vf);
 void vf_restore_undriven(struct vf *vf);

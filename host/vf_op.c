@@ -15,7 +15,7 @@
 
 #include "base/util.h"
 
-#define PENDING_MAX	 16 /* times retry_ms between requests while pending */
+#define RETRY_MAX	 16 /* times retry_ms between requests that are refused while pending */
 #define DRAIN_MS	 1000
 #define QUIET_MS	 20
 #define REVOKE_DEADLINE	 10000
@@ -103,13 +103,17 @@ static void cut(struct vf *vf)
 	vf_choose(vf);
 }
 
-/* Ask until DEVICE_DELETED comes: the guest may boot, or run again, at any time. */
-static void pend_retry(struct vf *vf)
+/*
+ * Ask for the removal of a device that is dead. Whoever carries it out repeats what the guest may
+ * not have heard (host/plug.c); here only what was refused is asked for again.
+ */
+static void pend_ask(struct vf *vf)
 {
-	vf->asked = true;
-	vf->ops->unplug(vf->arg);
-	vf_arm(vf->tick, vf->pending_ms);
-	vf->pending_ms = MIN(vf->pending_ms * 2, vf->retry_ms * PENDING_MAX);
+	vf->asked = !vf->ops->unplug(vf->arg);
+	if (vf->asked)
+		evtimer_del(vf->tick);
+	else
+		vf_unplug_later(vf);
 }
 
 /* The device is dead and QEMU still has it. The caller ends the operation after this. */
@@ -118,7 +122,17 @@ static void pend(struct vf *vf, const char *reason)
 	vf->pending = true;
 	vf->pending_ms = vf->retry_ms;
 	vf_set_state(vf, VF_REVOKED, reason);
-	pend_retry(vf);
+	if (!vf->asked)
+		pend_ask(vf);
+}
+
+/* Refused, and nobody else asks: again in a moment. */
+void vf_unplug_later(struct vf *vf)
+{
+	vf->asked = false;
+	vf_arm(vf->tick, vf->pending ? vf->pending_ms : vf->retry_ms);
+	if (vf->pending)
+		vf->pending_ms = MIN(vf->pending_ms * 2, vf->retry_ms * RETRY_MAX);
 }
 
 /* The VF stays with the guest. */
@@ -136,12 +150,12 @@ static void ask_unplug(struct vf *vf)
 	vf->op.unplugging = true;
 	vf->op.n_unplugs++;
 	rc = vf->ops->unplug(vf->arg);
-	if (!rc)
-		vf->asked = true;
+	vf->asked = !rc;
 	if (!rc || vf->cut || vf->op.n_unplugs > 1) {
 		vf_step(vf, vf->op.n_unplugs > 1 ? "unplug-again" : "unplug",
 			rc ? errno_why(rc, why, sizeof(why)) : NULL);
-		vf_arm(vf->tick, vf->retry_ms);
+		if (rc)
+			vf_unplug_later(vf);
 		return;
 	}
 	vf_revoke_give_up(vf, -EIO, errno_why(rc, why, sizeof(why)));
@@ -187,7 +201,7 @@ void vf_timer_tick(evutil_socket_t fd, short what, void *arg)
 	(void)fd;
 	(void)what;
 	if (vf->pending)
-		pend_retry(vf);
+		pend_ask(vf);
 	else if (vf->op.kind == VF_OP_REVOKE && vf->op.unplugging)
 		ask_unplug(vf);
 	else if (vf->op.kind == VF_OP_REVOKE)
@@ -264,13 +278,13 @@ int vf_revoke(struct vf *vf, const struct vf_revoke_opts *opts, vf_done_fn done,
 		vf_set_state(vf, VF_DRAINING, vf_way_name(o->way));
 		if (o->way == VF_SURPRISE) {
 			cut(vf);
-			vf->ops->unplug(vf->arg);
+			ask_unplug(vf);
+		} else {
+			vf->asked = true;
+			vf->op.unplugging = true;
+			vf->op.n_unplugs = 1;
+			vf_step(vf, "unplug", NULL);
 		}
-		vf->asked = true;
-		vf->op.unplugging = true;
-		vf->op.n_unplugs = 1;
-		vf_step(vf, "unplug", NULL);
-		vf_arm(vf->tick, vf->retry_ms);
 	}
 	vf_arm(vf->deadline, o->deadline_ms);
 	return 0;

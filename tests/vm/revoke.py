@@ -146,7 +146,7 @@ def escalated(lab):
         deaf(a, True)
         try:
             answer = revoke(a, deadline_ms=2000)
-            in_order(answer, "unplug", "unplug-again", "cut", "done")
+            in_order(answer, "unplug", "cut", "done")
             require(answer["state"] == "revoked" and answer["pending"], f"{answer}")
             found = vf(a)
             require(found["state"] == "revoked" and found["pending"], f"{found}")
