@@ -43,11 +43,26 @@ static void out_free(struct vfu_out *o)
 	free(o);
 }
 
+/*
+ * With words of the client's unread, close() would be a reset (ECONNRESET) to the client instead of
+ * an end. QEMU 11.1.3 aborts on that. After shutdown() nothing more can come in.
+ */
+static void hear_out(int fd)
+{
+	uint8_t rest[4096];
+
+	shutdown(fd, SHUT_RDWR);
+	while (recv(fd, rest, sizeof(rest), MSG_DONTWAIT) > 0)
+		;
+}
+
 void conn_close(struct vfu_conn *c)
 {
 	struct vfu_out *o;
 
 	pthread_mutex_lock(&c->tx_lock);
+	if (c->fd >= 0)
+		hear_out(c->fd);
 	fd_close(&c->fd);
 	while ((o = c->out_first)) {
 		c->out_first = o->next;

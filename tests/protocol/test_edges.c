@@ -307,6 +307,32 @@ static void a_flooding_second_client_gets_its_reply_and_no_more(void **state)
 	assert_int_equal(vfu_client_read(c, 0, 0, &v, 4), 0);
 }
 
+/* On the worker, which cannot read meanwhile. */
+static void send_then_drop(void *arg)
+{
+	const struct vfio_user_hdr h = {
+		.cmd = VFIO_USER_DEVICE_RESET, .size = sizeof(h), .flags = VFIO_USER_F_NO_REPLY};
+
+	int *sent = arg;
+
+	while (*sent < 20 && send(c->fd, &h, sizeof(h), MSG_DONTWAIT) == sizeof(h))
+		++*sent;
+	vfuser_kick(rec.vu);
+}
+
+/* QEMU 11.1.3 aborts on ECONNRESET, which is what close() with words unread would make of it. */
+static void a_dropped_client_sees_an_end_and_no_reset(void **state)
+{
+	uint8_t byte;
+	int sent = 0;
+
+	(void)state;
+	rec_call(&rec, send_then_drop, &sent);
+	assert_int_equal(sent, 20);
+	assert_int_equal(recv(c->fd, &byte, 1, MSG_DONTWAIT), 0);
+	assert_int_equal(atomic_load(&rec.disconnects), 1);
+}
+
 static int kick_on_write(void *dev, unsigned int region, uint64_t off, const void *buf,
 			 size_t size)
 {
@@ -692,6 +718,7 @@ int main(void)
 		T(the_clients_limits_are_kept),
 		T(a_client_that_left_with_words_unread_makes_room),
 		T(a_flooding_second_client_gets_its_reply_and_no_more),
+		T(a_dropped_client_sees_an_end_and_no_reset),
 		T(a_device_may_drop_its_client_from_a_callback),
 		T(bus_mastering_ends_with_the_client),
 		T(only_descriptors_that_cannot_block_are_taken),
