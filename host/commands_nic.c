@@ -163,7 +163,7 @@ static void nic_add(void *arg, struct control_req *req, const json_t *args)
 	struct pending *p;
 	int rc;
 
-	if (!rv)
+	if (!rv || !need_at_home(req, rv))
 		return;
 	run_nic_spec_init(&spec);
 	spec.name = args_str(args, "name", spec.name);
@@ -254,7 +254,7 @@ static void nic_del(void *arg, struct control_req *req, const json_t *args)
 	char id[ID_MAX], why[320] = "";
 	int rc;
 
-	if (!rn)
+	if (!rn || !need_at_home(req, rn->rv))
 		return;
 	snprintf(id, sizeof(id), "%s", vnic_id(rn->vnic));
 	if (wait) {
@@ -349,7 +349,7 @@ static void nic_set(void *arg, struct control_req *req, const json_t *args)
 	char id[ID_MAX], why[320] = "";
 	int rc;
 
-	if (!rn || !set_change(req, args, &change))
+	if (!rn || !need_at_home(req, rn->rv) || !set_change(req, args, &change))
 		return;
 	snprintf(id, sizeof(id), "%s", vnic_id(rn->vnic));
 	if (wait) {

@@ -52,6 +52,14 @@ struct run_nic *need_vf(struct daemon *d, struct control_req *req, const json_t 
 	return NULL;
 }
 
+bool need_at_home(struct control_req *req, const struct run_vm *rv)
+{
+	if (rv->migrate)
+		control_fail(req, CTL_BUSY, "hvlab migrate VM --cancel cancels it",
+			     "VM %s is migrating: its devices stay as they are", rv->lab->name);
+	return !rv->migrate;
+}
+
 bool need_list(struct daemon *d, struct control_req *req, const json_t *args, const char **vm)
 {
 	*vm = args_str(args, "vm", NULL);

@@ -33,6 +33,8 @@ struct run_vm *need_vm(struct daemon *d, struct control_req *req, const char *na
 struct run_nic *need_nic(struct daemon *d, struct control_req *req, const json_t *args);
 /* The same, and it has a VF. */
 struct run_nic *need_vf(struct daemon *d, struct control_req *req, const json_t *args);
+/* Its devices may come and go. False: it migrates, @req has been refused. */
+bool need_at_home(struct control_req *req, const struct run_vm *rv);
 /* For lists: *@vm is the VM_FILTER_ARG or NULL. False: @req has been refused. */
 bool need_list(struct daemon *d, struct control_req *req, const json_t *args, const char **vm);
 

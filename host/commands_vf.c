@@ -137,7 +137,7 @@ static void vf_revoke_cmd(void *arg, struct control_req *req, const json_t *args
 	struct pending *p = NULL;
 	int rc;
 
-	if (!rn)
+	if (!rn || !need_at_home(req, rn->rv))
 		return;
 	while (strcmp(vf_way_name(opts.way), way))
 		opts.way++;
@@ -167,7 +167,7 @@ static void vf_restore_cmd(void *arg, struct control_req *req, const json_t *arg
 	struct pending *p = NULL;
 	int rc;
 
-	if (!rn)
+	if (!rn || !need_at_home(req, rn->rv))
 		return;
 	if (!rn->lab->weight) {
 		control_fail(req, CTL_INVALID_STATE, "raise it: hvlab nic set VM/NIC --weight 100",

@@ -7,7 +7,8 @@
  * waits. When both sides say "completed" the guest stands still on both; "cont" on the
  * destination lets it run, frames parked meanwhile go to the twin that its driver drives. Then the
  * destination is the VM, the source is asked to end, and when it has ended the twins take the place
- * of the first devices and the VFs are restored.
+ * of the first devices and the VFs are restored. It is over when the guest's agent is heard through
+ * the destination too, if it was heard before: whoever waited can go on at once.
  *
  * Until "cont" has been answered everything can be undone: the destination is killed, the twins go,
  * the source runs on (or is told to), the VFs come back.
@@ -27,6 +28,7 @@
 #define QMP_MS	   10000
 #define QUIT_MS	   3000 /* for the source to end when asked */
 #define TIMEOUT_MS 60000
+#define READY_MS   60000 /* for the guest's agent to be heard again */
 
 enum phase {
 	M_REVOKING,  /* we take the VFs away */
@@ -34,7 +36,7 @@ enum phase {
 	M_RUNNING,   /* the state is on its way */
 	M_SWITCHING, /* "cont" was sent */
 	M_LEAVING,   /* the guest runs there, the source ends */
-	M_RESTORING, /* VFs come back */
+	M_RESTORING, /* VFs come back, and the agent's voice */
 	M_UNDOING,   /* the destination ends, then VFs come back */
 	M_OVER,
 };
@@ -47,8 +49,9 @@ struct migrate {
 	char uri[RUNTIME_PATH_MAX + 8];
 	bool had_vf[LAB_VM_NICS];
 	unsigned int n_vfs; /* operations under way */
-	bool sent;	    /* "migrate": the source has something to cancel */
+	bool sending;	    /* "migrate" was sent, and the source has not told its end */
 	bool src_completed, dest_completed;
+	bool want_ready; /* its agent was heard, and will be again */
 	migrate_done_fn done;
 	void *arg;
 	uint64_t start_ns;
@@ -132,34 +135,44 @@ static void restore_vfs(struct migrate *m)
 
 static void on_src_cont(void *arg, int rc, json_t *ret, const char *desc)
 {
-	(void)arg;
+	const struct run_vm *rv = arg;
+
 	(void)ret;
-	if (rc)
-		log_err("the source does not run on: %s", desc);
+	if (rc && rc != -ECANCELED && rc != -ECONNRESET)
+		log_err("%s: the source does not run on: %s", rv->lab->name, desc);
+}
+
+/* A source that has sent everything stands still until it is told. */
+static void src_goes_on(struct migrate *m)
+{
+	vm_qmp(m->rv->vm, "cont", NULL, QMP_MS, on_src_cont, m->rv);
 }
 
 static void undo(struct migrate *m, int rc, const char *why)
 {
+	struct timeval tv = ms_tv(QMP_MS);
+
 	note_failure(m, rc, why);
 	if (m->phase >= M_LEAVING)
 		return;
 	step(m, "undo");
 	m->phase = M_UNDOING;
-	evtimer_del(m->deadline);
-	if (m->sent && !m->src_completed)
+	evtimer_add(m->deadline, &tv);
+	if (m->sending)
 		vm_qmp(m->rv->vm, "migrate_cancel", NULL, QMP_MS, NULL, NULL);
 	if (m->src_completed)
-		vm_qmp(m->rv->vm, "cont", NULL, QMP_MS, on_src_cont, m);
+		src_goes_on(m);
 	if (m->dest)
 		vm_kill(m->dest, "the migration was undone", false);
 	poke(m);
 }
 
-/* The destination has ended. */
+/* The destination has ended, and the source migrates no more: devices may come and go again. */
 static void undone(struct migrate *m)
 {
 	struct run_vm *rv = m->rv;
 
+	evtimer_del(m->deadline);
 	vm_free(m->dest);
 	m->dest = NULL;
 	for (unsigned int k = 0; k < LAB_VM_NICS; k++)
@@ -192,8 +205,13 @@ static void on_sent(void *arg, int rc, json_t *ret, const char *desc)
 	struct migrate *m = arg;
 
 	(void)ret;
-	if (rc && m->phase == M_RUNNING)
+	if (!rc)
+		return;
+	m->sending = false;
+	if (m->phase == M_RUNNING)
 		undo(m, -EIO, desc);
+	else
+		poke(m);
 }
 
 static void on_incoming(void *arg, int rc, json_t *ret, const char *desc)
@@ -209,7 +227,7 @@ static void on_incoming(void *arg, int rc, json_t *ret, const char *desc)
 		return;
 	}
 	step(m, "destination-ready");
-	m->sent = true;
+	m->sending = true;
 	if (vm_qmp(m->rv->vm, "migrate", json_pack("{s:s}", "uri", m->uri), QMP_MS, on_sent, m))
 		undo(m, -EIO, "QEMU has ended");
 }
@@ -243,12 +261,18 @@ void migrate_on_event(struct run_vm *rv, const char *name, json_t *data)
 		step(m, status);
 	if (!strcmp(status, "completed")) {
 		m->src_completed = true;
+		if (m->phase == M_UNDOING) /* the cancellation came too late for it */
+			src_goes_on(m);
 		check_completed(m);
 	} else if (!strcmp(status, "failed")) {
 		undo(m, -EIO, "the migration failed: hvlab log VM --qemu says why");
 	} else if (!strcmp(status, "cancelled")) {
 		undo(m, -ECANCELED, "it was cancelled");
+	} else {
+		return;
 	}
+	m->sending = false;
+	poke(m);
 }
 
 /* ---- the destination ---- */
@@ -284,9 +308,12 @@ static void on_dest_silent(void *arg, struct vm *vm, bool silent, unsigned int m
 
 static void on_dest_process(void *arg, struct vm *vm)
 {
+	struct run *run = ((struct migrate *)arg)->rv->run;
+
 	(void)vm;
 	poke(arg);
-	run_poke(((struct migrate *)arg)->rv->run);
+	run_record(run);
+	run_poke(run);
 }
 
 static void on_dest_prepare(void *arg, struct vm *vm, struct vm_conf *conf)
@@ -394,6 +421,7 @@ static void on_cont(void *arg, int rc, json_t *ret, const char *desc)
 	m->phase = M_LEAVING;
 	evtimer_del(m->deadline);
 	m->old = rv->vm;
+	m->want_ready = vm_state(m->old) == VM_READY;
 	rv->vm = m->dest;
 	m->dest = NULL;
 	vm_set_ops(m->old, &side_ops, m);
@@ -420,9 +448,25 @@ static void on_quit(evutil_socket_t fd, short what, void *arg)
 		vm_kill(m->old, "the guest has migrated", false);
 }
 
+/*
+ * A process that has ended may still hold a device, as its server sees it: one that connects then
+ * is refused as the second.
+ */
+static bool holds_a_vf(const struct migrate *m)
+{
+	const struct run_nic *nics = m->rv->nics;
+	bool any = false;
+
+	for (unsigned int k = 0; k < LAB_VM_NICS; k++)
+		any = any ||
+		      (m->had_vf[k] && nics[k].vnic && vnic_state(nics[k].vnic) != VNIC_ABSENT);
+	return any;
+}
+
 /* The source has ended. */
 static void left(struct migrate *m)
 {
+	struct timeval tv = ms_tv(READY_MS);
 	struct run_vm *rv = m->rv;
 
 	evtimer_del(m->quit);
@@ -440,10 +484,19 @@ static void left(struct migrate *m)
 	}
 	m->phase = M_RESTORING;
 	restore_vfs(m);
+	evtimer_add(m->deadline, &tv);
 	poke(m);
 }
 
 /* ---- the end ---- */
+
+/* Nothing is under way any more. */
+static bool settled(const struct migrate *m)
+{
+	enum vm_state s = vm_state(m->rv->vm);
+
+	return !m->n_vfs && (!m->want_ready || s == VM_READY || vm_state_is_down(s));
+}
 
 static void over(struct migrate *m)
 {
@@ -482,15 +535,15 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 			undo(m, rc, strerror(-rc));
 		break;
 	case M_LEAVING:
-		if (m->old && !vm_pid(m->old))
+		if (m->old && !vm_pid(m->old) && !holds_a_vf(m))
 			left(m);
 		break;
 	case M_UNDOING:
-		if (!m->n_vfs && (!m->dest || !vm_pid(m->dest)))
+		if (!m->n_vfs && !m->sending && (!m->dest || !vm_pid(m->dest)))
 			undone(m);
 		break;
 	case M_RESTORING:
-		if (!m->n_vfs)
+		if (settled(m))
 			over(m);
 		break;
 	case M_STARTING:
@@ -503,9 +556,26 @@ static void on_step(evutil_socket_t fd, short what, void *arg)
 
 static void on_deadline(evutil_socket_t fd, short what, void *arg)
 {
+	struct migrate *m = arg;
+
 	(void)fd;
 	(void)what;
-	undo(arg, -ETIMEDOUT, "it took too long");
+	if (m->phase < M_LEAVING) {
+		undo(m, -ETIMEDOUT, "it took too long");
+	} else if (m->phase == M_UNDOING) {
+		m->sending = false; /* a monitor that says nothing any more */
+		poke(m);
+	} else if (m->phase == M_RESTORING && m->want_ready) {
+		step(m, "agent-silent"); /* the guest is busy with itself */
+		m->want_ready = false;
+		poke(m);
+	}
+}
+
+void migrate_on_state(struct run_vm *rv)
+{
+	if (rv->migrate)
+		poke(rv->migrate);
 }
 
 static int refuse(char *why, size_t size, int rc, const char *fmt, ...) PRINTF_LIKE(4, 5);
@@ -614,8 +684,12 @@ void migrate_on_vm_down(struct run_vm *rv)
 {
 	struct migrate *m = rv->migrate;
 
-	if (m && m->phase < M_LEAVING)
+	if (!m)
+		return;
+	if (m->phase < M_LEAVING)
 		undo(m, -ECANCELED, "the VM went down");
+	m->sending = false;
+	poke(m);
 }
 
 /* ---- the lab's end ---- */
@@ -636,11 +710,17 @@ void migrate_stop(struct run_vm *rv)
 	m->done = NULL;
 }
 
-bool migrate_has_process(const struct run_vm *rv)
+size_t migrate_processes(const struct run_vm *rv, struct runtime_proc *procs)
 {
 	const struct migrate *m = rv->migrate;
+	const struct vm *const vms[] = {m ? m->dest : NULL, m ? m->old : NULL};
+	size_t n = 0;
 
-	return m && ((m->dest && vm_pid(m->dest)) || (m->old && vm_pid(m->old)));
+	for (unsigned int i = 0; i < ARRAY_SIZE(vms); i++)
+		if (vms[i] && vm_pid(vms[i]))
+			procs[n++] = (struct runtime_proc){vm_pid(vms[i]), vm_pid_start(vms[i]),
+							   rv->lab->name};
+	return n;
 }
 
 void migrate_free(struct run_vm *rv)

@@ -10,6 +10,8 @@
 #include <stdbool.h>
 #include <stddef.h>
 
+#include "host/runtime.h"
+
 struct run_vm;
 struct migrate;
 
@@ -40,10 +42,13 @@ int migrate_cancel(struct run_vm *rv);
 void migrate_on_event(struct run_vm *rv, const char *name, json_t *data);
 /* The VM's QEMU has ended. */
 void migrate_on_vm_down(struct run_vm *rv);
+/* The VM's state, or that of one of its VFs' devices, has changed. */
+void migrate_on_state(struct run_vm *rv);
 /* The lab goes down: answer, and end what we started. */
 void migrate_stop(struct run_vm *rv);
-/* A QEMU of a migration is left. */
-bool migrate_has_process(const struct run_vm *rv);
+/* QEMUs that run beside the VM's own, into @procs, which has room for MIGRATE_PROCS; how many. */
+#define MIGRATE_PROCS 2
+size_t migrate_processes(const struct run_vm *rv, struct runtime_proc *procs);
 /* No process may be left. */
 void migrate_free(struct run_vm *rv);
 

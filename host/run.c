@@ -83,6 +83,7 @@ static void on_vm_state(void *arg, struct vm *vm, enum vm_state prev)
 	plug_on_guest(rv->plug, now == VM_READY);
 	if (prev == VM_STARTING && now == VM_RUNNING)
 		run_nic_on_monitor(rv);
+	migrate_on_state(rv);
 	run_poke(rv->run);
 }
 
@@ -105,30 +106,37 @@ static void on_agent_silent(void *arg, struct vm *vm, bool silent, unsigned int 
 		      json_pack("{s:s, s:i}", "vm", rv->lab->name, "silent_ms", (int)ms));
 }
 
-static void on_vm_process(void *arg, struct vm *vm)
+void run_record(struct run *run)
 {
-	struct runtime_proc procs[LAB_MAX_VMS];
-	struct run *run = ((struct run_vm *)arg)->run;
+	struct runtime_proc procs[LAB_MAX_VMS * (1 + MIGRATE_PROCS)];
 	size_t n = 0;
 	int rc;
 
-	if (!vm_pid(vm)) {
-		migrate_on_vm_down(arg);
-		run_nic_on_vm_down(arg);
-	}
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
 		const struct vm *v = run->vms[i].vm;
 
 		if (v && vm_pid(v))
 			procs[n++] = (struct runtime_proc){vm_pid(v), vm_pid_start(v),
 							   run->vms[i].lab->name};
+		n += migrate_processes(&run->vms[i], procs + n);
 	}
 	rc = runtime_record(&run->d->rt, procs, n);
 	if (rc)
 		log_warn("%s/qemu.pids: %s: after a crash QEMUs may be left behind%s",
 			 run->d->rt.dir, strerror(-rc),
 			 rc == -ENOSPC ? "; free some space there" : "");
-	run_poke(run);
+}
+
+static void on_vm_process(void *arg, struct vm *vm)
+{
+	struct run_vm *rv = arg;
+
+	if (!vm_pid(vm)) {
+		migrate_on_vm_down(rv);
+		run_nic_on_vm_down(rv);
+	}
+	run_record(rv->run);
+	run_poke(rv->run);
 }
 
 static void on_vm_prepare(void *arg, struct vm *vm, struct vm_conf *conf)
@@ -237,9 +245,11 @@ static void run_finish(struct run *run)
 
 static bool all_ended(const struct run *run)
 {
+	struct runtime_proc procs[MIGRATE_PROCS];
+
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++)
 		if ((run->vms[i].vm && vm_pid(run->vms[i].vm)) ||
-		    migrate_has_process(&run->vms[i]))
+		    migrate_processes(&run->vms[i], procs))
 			return false;
 	return true;
 }

@@ -27,6 +27,8 @@ void run_poke(struct run *run);
 /* Everything down, now. Calling it again changes nothing. */
 void run_stop(struct run *run);
 
+/* A QEMU began or ended: write the list of them anew. */
+void run_record(struct run *run);
 extern const struct vm_ops run_vm_ops; /* @arg: struct run_vm */
 
 /* ---- run_nic.c, run_path.c: NICs ---- */

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "host/migrate.h"
+
 #define LINK_MS 10000 /* for QEMU to answer set_link */
 
 void run_path_conf(const struct run_nic *rn, struct vm_nic_conf *out)
@@ -230,6 +232,7 @@ static void on_vnic_state(void *arg, struct vnic *v, enum vnic_state prev)
 	control_event(rn->rv->run->d->control, "VNIC_STATE",
 		      json_pack("{s:s, s:s, s:s}", "vnic", vnic_id(v), "state",
 				vnic_state_name(vnic_state(v)), "previous", vnic_state_name(prev)));
+	migrate_on_state(rn->rv);
 }
 
 static void on_vnic_event(void *arg, struct vnic *v, enum mana_event_type type, const char *text,

@@ -38,14 +38,14 @@ static fake_say_fn say;
 static bool booted;
 static enum { DEL_GOOD, DEL_REFUSE, DEL_KEEP, DEL_SLOW } del_mode;
 static enum { ADD_GOOD, ADD_REFUSE, ADD_SILENT } add_mode;
-static enum { MIG_GOOD, MIG_FAIL, MIG_HANG } mig_mode;
-static bool incoming, arrived, migrating;
+static enum { MIG_GOOD, MIG_FAIL, MIG_HANG, MIG_LATE } mig_mode;
+static bool incoming, arrived, migrating, paused;
 static int incoming_fd = -1;
 static bool no_drive;
 static struct dev *to_delete; /* after the answer */
 static struct dev *to_drive;
 static json_t *to_migrate;
-static bool to_cancel, to_arrive;
+static bool to_cancel, to_arrive, to_replug;
 
 static void event(const char *name, const char *key, const char *value)
 {
@@ -312,7 +312,7 @@ static void migrate(const json_t *args)
 	status("setup");
 	failover_unplug();
 	status("active");
-	if (mig_mode == MIG_HANG) {
+	if (mig_mode == MIG_HANG || mig_mode == MIG_LATE) {
 		migrating = true;
 		return;
 	}
@@ -351,13 +351,20 @@ bool nics_qmp(const char *command, const json_t *args, const char **error)
 		to_cancel = migrating;
 		return true;
 	}
+	if (!strcmp(command, "cont") && paused) {
+		paused = false;
+		to_replug = true;
+		return true;
+	}
 	if (!strcmp(command, "cont") && arrived) {
 		incoming = arrived = false;
 		to_arrive = true;
 		return true;
 	}
 	if (!strcmp(command, "device_add") && is_nic(args)) {
-		if (add_mode == ADD_REFUSE)
+		if (migrating)
+			*error = "device_add not allowed while migrating";
+		else if (add_mode == ADD_REFUSE)
 			*error = "Bus 'rv9' not found";
 		else if ((d = add(args, error))) {
 			plug(d);
@@ -394,9 +401,14 @@ void nics_after(void)
 	to_migrate = NULL;
 	if (to_cancel) {
 		to_cancel = migrating = false;
-		status("cancelled");
-		failover_replug();
+		paused = mig_mode == MIG_LATE; /* all was sent when the wish came */
+		status(paused ? "completed" : "cancelled");
+		if (!paused)
+			failover_replug();
 	}
+	if (to_replug)
+		failover_replug();
+	to_replug = false;
 	if (to_arrive) {
 		to_arrive = false;
 		nics_boot();
@@ -479,6 +491,8 @@ bool nics_behave(const char *word, const char *arg)
 		mig_mode = MIG_FAIL;
 	} else if (!strcmp(word, "mig-hang")) {
 		mig_mode = MIG_HANG;
+	} else if (!strcmp(word, "mig-late")) {
+		mig_mode = MIG_LATE;
 	} else if (!strcmp(word, "good")) {
 		mig_mode = MIG_GOOD;
 		add_mode = ADD_GOOD;

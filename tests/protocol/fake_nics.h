@@ -31,7 +31,8 @@ void nics_after(void);
  * How QEMU and the guest behave from now on. Words:
  *	add-refuse add-silent del-refuse del-keep del-slow	QEMU, about the next devices
  *	no-drive	the guest does not drive what comes
- *	mig-fail	a migration fails; mig-hang: it does not end until it is cancelled
+ *	mig-fail	a migration fails; mig-hang: it does not end until it is cancelled;
+ *			mig-late: then it has completed, and the guest stands still until "cont"
  *	good		all as it should be; what was kept is let go
  *	down N, up N	the guest's driver of VF N turns receive off and on
  *	eject N		the guest ejects VF N
