@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include "host/commands_util.h"
+#include "host/run_capture.h"
 
 #define FDB_MAX	    4096
 #define SNAPLEN_MIN 64
@@ -68,8 +69,32 @@ static void query_fdb(void *arg, struct control_req *req, const json_t *args)
 	control_return(req, list);
 }
 
+#define CAPTURE_PATH_ARG                                                                           \
+	{                                                                                          \
+		.name = "path", .type = ARG_STRING, .values = "vf|synthetic",                      \
+		.doc = "only this path's packets; absent: the vNIC's"                              \
+	}
+
+static enum plug_path capture_path(const json_t *args)
+{
+	const char *path = args_str(args, "path", NULL);
+
+	return !path ? CAPTURE_ALL : strcmp(path, "vf") ? PLUG_SYNTHETIC : PLUG_VF;
+}
+
+/* "a/eth0" or "a/eth0 (vf)", for messages. */
+static const char *capture_name(const struct run_nic *rn, const json_t *args)
+{
+	const char *path = args_str(args, "path", NULL);
+	static char name[ID_MAX + 16];
+
+	snprintf(name, sizeof(name), path ? "%s (%s)" : "%s", vnic_id(rn->vnic), path);
+	return name;
+}
+
 static const struct arg_spec capture_start_args[] = {
 	VNIC_ARG,
+	CAPTURE_PATH_ARG,
 	{.name = "snaplen",
 	 .type = ARG_INT,
 	 .min = SNAPLEN_MIN,
@@ -91,21 +116,22 @@ static void capture_start(void *arg, struct control_req *req, const json_t *args
 			     "no file descriptor came with the request");
 		return;
 	}
-	rc = vsw_capture_start(vnic_port(rn->vnic), fd,
+	rc = run_capture_start(rn, capture_path(args), fd,
 			       (uint32_t)args_int(args, "snaplen", SNAPLEN_MAX));
-	if (rc == -EBUSY) {
-		control_fail(req, CTL_BUSY, "capture-stop ends it", "%s is being captured already",
-			     vnic_id(rn->vnic));
-	} else if (rc) {
-		control_fail(req, CTL_SYSTEM_ERROR, NULL, "%s: capture: %s", vnic_id(rn->vnic),
-			     strerror(-rc));
-	} else {
-		rn->capturing = true;
+	if (!rc)
 		control_return(req, NULL);
-	}
+	else if (rc == -EBUSY)
+		control_fail(req, CTL_BUSY, "capture-stop ends it", "%s is being captured already",
+			     capture_name(rn, args));
+	else if (rc == -ENODEV)
+		control_fail(req, CTL_INVALID_STATE, "hvlab nic list shows its paths",
+			     "%s has no %s path", vnic_id(rn->vnic), args_str(args, "path", ""));
+	else
+		control_fail(req, CTL_SYSTEM_ERROR, NULL, "%s: capture: %s",
+			     capture_name(rn, args), strerror(-rc));
 }
 
-static const struct arg_spec vnic_args[] = {VNIC_ARG};
+static const struct arg_spec capture_stop_args[] = {VNIC_ARG, CAPTURE_PATH_ARG};
 
 static void capture_stop(void *arg, struct control_req *req, const json_t *args)
 {
@@ -113,16 +139,11 @@ static void capture_stop(void *arg, struct control_req *req, const json_t *args)
 
 	if (!rn)
 		return;
-	if (!rn->capturing) {
+	if (run_capture_stop(rn, capture_path(args)))
 		control_fail(req, CTL_INVALID_STATE, NULL, "%s is not being captured",
-			     vnic_id(rn->vnic));
-		return;
-	}
-	vsw_capture_stop(vnic_port(rn->vnic));
-	rn->capturing = false;
-	control_event(((struct daemon *)arg)->control, "CAPTURE_STOPPED",
-		      json_pack("{s:s}", "vnic", vnic_id(rn->vnic)));
-	control_return(req, NULL);
+			     capture_name(rn, args));
+	else
+		control_return(req, NULL);
 }
 
 /* Answer from what a device's function returned. */
@@ -193,7 +214,7 @@ const struct control_cmd commands_vnic[] = {
 	 ARGS(fdb_args),
 	 .fn = query_fdb},
 	{.name = "capture-start",
-	 .doc = "write a vNIC's packets as pcapng to the descriptor that comes along",
+	 .doc = "write a vNIC's packets, or a path's, as pcapng to the descriptor that comes along",
 	 .returns = "{}",
 	 .fd = true,
 	 ARGS(capture_start_args),
@@ -201,7 +222,7 @@ const struct control_cmd commands_vnic[] = {
 	{.name = "capture-stop",
 	 .doc = "end a capture",
 	 .returns = "{}",
-	 ARGS(vnic_args),
+	 ARGS(capture_stop_args),
 	 .fn = capture_stop},
 	{.name = "mana-event",
 	 .doc = "service event to the guest's driver",

@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
-#include "host/run.h"
+#include "host/run_capture.h"
 
 static json_t *str_or_null(const char *s)
 {
@@ -45,6 +45,14 @@ static json_t *with_prefix(const char *ip, unsigned int prefix)
 	return json_string(buf);
 }
 
+/* @o: of a path, stolen; null: it has no such. */
+static json_t *path_json(const struct run_nic *rn, enum plug_path path, json_t *o)
+{
+	if (json_is_object(o))
+		json_object_set_new(o, "capture", json_boolean(run_capturing(rn, path)));
+	return o;
+}
+
 static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 {
 	const struct lab_nic *nic = rn->lab;
@@ -62,12 +70,13 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 		nic->mac_text, "network", net->name, "mtu", (int)nic->mtu, "queues",
 		(int)nic->queues, "weight", (int)nic->weight, "moderation",
 		lab_moderation_name(nic->moderation), "link", vnic_link(rn->vnic), "addresses",
-		addresses, "capture", rn->capturing, "phase",
+		addresses, "capture", run_capturing(rn, CAPTURE_ALL), "phase",
 		rn->removing ? "removing"
 		: rn->adding ? "adding"
 			     : "present",
 		"receive", vf_receive_name(vnic_receive(rn->vnic)), "paired", rn->paired, "vf",
-		vnic_vf_json(rn->vnic), "synthetic", vnic_synthetic_json(rn->vnic));
+		path_json(rn, PLUG_VF, vnic_vf_json(rn->vnic)), "synthetic",
+		path_json(rn, PLUG_SYNTHETIC, vnic_synthetic_json(rn->vnic)));
 }
 
 static json_t *vm_json(const struct run *run, const struct run_vm *rv)

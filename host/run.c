@@ -9,6 +9,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/run_capture.h"
 #include "host/vm_exec.h"
 
 #define QUIT_MS	      2000 /* for QEMU to end when asked, before it is killed */
@@ -176,12 +177,8 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 		for (unsigned int k = 0; k < LAB_VM_NICS; k++) {
 			struct run_nic *rn = &run->vms[i].nics[k];
 
-			if (!rn->vnic || !rn->capturing || vsw_capture_active(vnic_port(rn->vnic)))
-				continue;
-			rn->capturing = false;
-			vsw_capture_stop(vnic_port(rn->vnic));
-			control_event(run->d->control, "CAPTURE_STOPPED",
-				      json_pack("{s:s}", "vnic", vnic_id(rn->vnic)));
+			if (rn->vnic)
+				run_capture_reap(rn);
 		}
 	}
 }

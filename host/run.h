@@ -41,7 +41,8 @@ struct run_nic {
 	struct lab_nic conf;
 	const struct lab_nic *lab;
 	struct vnic *vnic;
-	bool capturing, paired, adding, removing;
+	unsigned int capturing; /* run_capture.h's own */
+	bool paired, adding, removing;
 	/* run_nic.c's own: */
 	bool vf_asked;
 	struct nic_op *op; /* somebody waits for it */

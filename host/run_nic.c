@@ -17,6 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/run_capture.h"
 #include "host/run_nic.h"
 
 #define ADD_DEADLINE 30000
@@ -215,7 +216,8 @@ int run_nic_make(struct run_nic *rn, const struct lab_nic *nic, const char **wha
 
 	rn->conf = *nic;
 	rn->lab = &rn->conf;
-	rn->capturing = rn->paired = rn->adding = rn->removing = rn->vf_asked = false;
+	rn->capturing = 0;
+	rn->paired = rn->adding = rn->removing = rn->vf_asked = false;
 	run_path_conf(rn, &qemu);
 	rn->vnic = vnic_new(&conf, what);
 	return rn->vnic ? 0 : -errno;
@@ -263,9 +265,7 @@ static void slot_free(struct run_nic *rn, const char *reason)
 	int rc = 0;
 
 	evtimer_del(rn->again);
-	if (rn->capturing)
-		control_event(rn->rv->run->d->control, "CAPTURE_STOPPED",
-			      json_pack("{s:s}", "vnic", vnic_id(v)));
+	run_capture_end(rn);
 	run_nic_tell(rn, "NIC_REMOVED",
 		     reason && *reason ? json_pack("{s:s}", "reason", reason) : NULL);
 	log_info("%s: removed", vnic_id(v));
@@ -273,7 +273,7 @@ static void slot_free(struct run_nic *rn, const char *reason)
 		netsvc_host_del(service_of(rn), rn->lab->mac);
 	lab_nic_del(rn->rv->lab, rn->lab->name);
 	rn->vnic = NULL;
-	rn->capturing = rn->adding = rn->removing = false;
+	rn->adding = rn->removing = false;
 	vnic_free(v);
 	if (rn->op && rn->op->kind == OP_ADD) {
 		rc = rn->op->rc;

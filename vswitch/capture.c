@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns captures: a port's packets, written as pcapng to a descriptor.
+ * Owns captures: the packets of a port, or of one path of a vNIC, written as pcapng to a descriptor.
  *
  * Theory of operation
  *
@@ -16,6 +16,13 @@
  * large packets. A dropped packet appears once, with a comment "drop: <reason>": outbound when
  * the switch dropped it, inbound when the receiving port did. One that could not be parsed
  * appears byte for byte.
+ *
+ * Paths. Captures of a vNIC and of its paths hang on the vNIC's port in one list, so the way of
+ * packets asks one pointer whether anybody captures, as for a plain port. That of a path takes what
+ * its guest sends and receives there, and knows the path by its name: it goes on when another
+ * device of that name takes its place, after a migration. That of the vNIC takes everything, and
+ * gives each path an interface of its own in the file when it first sees it. What no path is to
+ * blame for is the vNIC's own, interface 0.
  *
  * The copy for a capture reads the sender's memory once more: a guest that rewrites a packet
  * while it is sent can make a capture show something else than was delivered.
@@ -49,6 +56,7 @@
 #define DEFAULT_SNAPLEN	 262144u
 #define STOP_PATIENCE_MS 2000
 #define READER_CHECK_MS	 500
+#define MAX_PATHS	 8 /* names of paths in one file; more are the vNIC's own */
 
 struct record {
 	struct record *next;
@@ -57,8 +65,10 @@ struct record {
 };
 
 struct capture {
+	_Atomic(struct capture *) next; /* of the same vNIC; control thread writes */
 	int fd;
 	bool is_socket, is_pipe, is_file;
+	bool one_path; /* of that name */
 	uint32_t snaplen;
 	uint64_t start_ns; /* CLOCK_REALTIME */
 	char name[VSW_NAME_SIZE];
@@ -70,6 +80,8 @@ struct capture {
 	/* under the lock: */
 	struct record *first, **last;
 	size_t queued; /* bytes */
+	char path[MAX_PATHS][VSW_NAME_SIZE]; /* interfaces 1 and up */
+	unsigned int n_paths;
 	bool stop;
 	uint64_t stop_by; /* now_ns() */
 };
@@ -82,17 +94,43 @@ static uint64_t wall_ns(void)
 	return (uint64_t)ts.tv_sec * NSEC_PER_SEC + (uint64_t)ts.tv_nsec;
 }
 
-static void enqueue(struct capture *cap, struct record *rec)
+/* Under the lock. */
+static void append(struct capture *cap, struct record *rec)
+{
+	rec->next = NULL;
+	*cap->last = rec;
+	cap->last = &rec->next;
+	cap->queued += rec->len;
+}
+
+/* The number of the path's interface, which is written before its first packet. Under the lock. */
+static uint32_t interface_of(struct capture *cap, const struct vsw_port *path)
+{
+	struct record *rec;
+
+	if (!path || cap->one_path)
+		return 0;
+	for (uint32_t i = 0; i < cap->n_paths; i++)
+		if (!strcmp(cap->path[i], path->name))
+			return i + 1;
+	rec = cap->n_paths < MAX_PATHS ? malloc(sizeof(*rec) + PCAPNG_ROOM) : NULL;
+	if (!rec)
+		return 0;
+	memcpy(cap->path[cap->n_paths++], path->name, VSW_NAME_SIZE);
+	rec->len = pcapng_interface(rec->data, path->name, cap->snaplen);
+	append(cap, rec);
+	return cap->n_paths;
+}
+
+static void enqueue(struct capture *cap, const struct vsw_port *path, struct record *rec)
 {
 	bool ok;
 
-	rec->next = NULL;
 	pthread_mutex_lock(&cap->lock);
 	ok = !cap->stop && cap->queued + rec->len <= QUEUE_BYTES;
 	if (ok) {
-		*cap->last = rec;
-		cap->last = &rec->next;
-		cap->queued += rec->len;
+		pcapng_packet_interface(rec->data, interface_of(cap, path));
+		append(cap, rec);
 		pthread_cond_signal(&cap->more);
 	}
 	pthread_mutex_unlock(&cap->lock);
@@ -115,8 +153,8 @@ static struct record *record_new(struct capture *cap, size_t room)
 	return rec;
 }
 
-static void finish(struct capture *cap, struct record *rec, uint32_t len, enum capture_dir dir,
-		   enum vsw_drop why)
+static void finish(struct capture *cap, const struct vsw_port *path, struct record *rec,
+		   uint32_t len, enum capture_dir dir, enum vsw_drop why)
 {
 	char comment[64] = "drop: ";
 
@@ -124,11 +162,11 @@ static void finish(struct capture *cap, struct record *rec, uint32_t len, enum c
 	rec->len = pcapng_packet(rec->data, wall_ns(), MIN(len, cap->snaplen), len,
 				 dir == CAPTURE_TX ? PCAPNG_OUT : PCAPNG_IN,
 				 why == VSW_DROP_NONE ? NULL : comment);
-	enqueue(cap, rec);
+	enqueue(cap, path, rec);
 }
 
-static void capture_raw(struct capture *cap, const struct pkt *pkt, enum capture_dir dir,
-			enum vsw_drop why)
+static void capture_raw(struct capture *cap, const struct vsw_port *path, const struct pkt *pkt,
+			enum capture_dir dir, enum vsw_drop why)
 {
 	struct record *rec;
 	uint8_t *to;
@@ -148,11 +186,11 @@ static void capture_raw(struct capture *cap, const struct pkt *pkt, enum capture
 			memcpy(to, pkt->piece[i].ptr, n);
 	}
 	left -= n;
-	finish(cap, rec, len - left, dir, why);
+	finish(cap, path, rec, len - left, dir, why);
 }
 
-void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir dir,
-		    enum vsw_drop why, uint32_t caps)
+static void capture_one(struct capture *cap, const struct vsw_port *path, const struct pkt *pkt,
+			enum capture_dir dir, enum vsw_drop why, uint32_t caps)
 {
 	const uint32_t large = VSW_CAP_TSO4 | VSW_CAP_TSO6 | VSW_CAP_USO;
 	/* Settling notes its progress in the packet, which is between two owners just now. */
@@ -162,7 +200,7 @@ void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir
 	struct vsw_frame f;
 
 	if (why == VSW_DROP_MALFORMED) {
-		capture_raw(cap, pkt, dir, why);
+		capture_raw(cap, path, pkt, dir, why);
 		return;
 	}
 	caps = dir == CAPTURE_TX || why != VSW_DROP_NONE ? large : caps & large;
@@ -177,10 +215,19 @@ void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir
 			iov.iov_base = rec->data + PCAPNG_DATA;
 			iov.iov_len = f.len;
 			vsw_frame_copy(&f, &iov, 1);
-			finish(cap, rec, f.len, dir, why);
+			finish(cap, path, rec, f.len, dir, why);
 		}
 	}
 	p->seg_done = seg_done;
+}
+
+void capture_packet(struct capture *list, const struct vsw_port *path, const struct pkt *pkt,
+		    enum capture_dir dir, enum vsw_drop why, uint32_t caps)
+{
+	for (struct capture *cap = list; cap;
+	     cap = atomic_load_explicit(&cap->next, memory_order_acquire))
+		if (!cap->one_path || (path && !strcmp(path->name, cap->name)))
+			capture_one(cap, path, pkt, dir, why, caps);
 }
 
 /* Milliseconds to go on waiting for the reader: -1 for ever, 0 no more. */
@@ -311,8 +358,30 @@ static void *writer(void *arg)
 	return NULL;
 }
 
+/* Where captures of @port hang. */
+static struct vsw_port *home_of(struct vsw_port *port)
+{
+	struct vsw_port *outer = atomic_load(&port->outer);
+
+	return outer ? outer : port;
+}
+
+/* The place of @port's own capture in its home's list, or that list's end. */
+static _Atomic(struct capture *) *place_of(struct vsw_port *port)
+{
+	struct vsw_port *home = home_of(port);
+	_Atomic(struct capture *) *at = &home->capture;
+	struct capture *cap;
+
+	while ((cap = atomic_load(at)) &&
+	       (cap->one_path != (home != port) || strcmp(cap->name, port->name) != 0))
+		at = &cap->next;
+	return at;
+}
+
 int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen)
 {
+	struct vsw_port *home = home_of(port);
 	struct capture *cap;
 	struct stat st;
 	int rc;
@@ -323,7 +392,7 @@ int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen)
 	}
 	/* One whose reader has gone makes room. */
 	vsw_capture_stop(port);
-	if (!atomic_load(&port->net)) {
+	if (!atomic_load(&home->net)) {
 		rc = -ENOTCONN;
 		goto err;
 	}
@@ -340,6 +409,7 @@ int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen)
 	cap->is_socket = S_ISSOCK(st.st_mode);
 	cap->is_file = S_ISREG(st.st_mode);
 	cap->is_pipe = S_ISFIFO(st.st_mode) || S_ISCHR(st.st_mode);
+	cap->one_path = home != port;
 	cap->snaplen = snaplen ? snaplen : DEFAULT_SNAPLEN;
 	cap->start_ns = wall_ns();
 	cap->last = &cap->first;
@@ -351,20 +421,20 @@ int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen)
 		free(cap);
 		goto err;
 	}
-	atomic_store_explicit(&port->capture, cap, memory_order_release);
+	atomic_store(&cap->next, atomic_load(&home->capture));
+	atomic_store_explicit(&home->capture, cap, memory_order_release);
 	return 0;
 err:
 	fd_close(&fd);
 	return rc;
 }
 
-void vsw_capture_stop(struct vsw_port *port)
+/* The capture at @at leaves its list and ends. */
+static void end(_Atomic(struct capture *) *at)
 {
-	struct capture *cap = atomic_load(&port->capture);
+	struct capture *cap = atomic_load(at);
 
-	if (!cap)
-		return;
-	atomic_store(&port->capture, NULL);
+	atomic_store(at, atomic_load(&cap->next));
 	/* Nobody puts in anything after this. */
 	vsw_synchronize();
 	pthread_mutex_lock(&cap->lock);
@@ -380,9 +450,23 @@ void vsw_capture_stop(struct vsw_port *port)
 	free(cap);
 }
 
+void vsw_capture_stop(struct vsw_port *port)
+{
+	_Atomic(struct capture *) *at = place_of(port);
+
+	if (atomic_load(at))
+		end(at);
+}
+
+void capture_stop_all(struct vsw_port *port)
+{
+	while (atomic_load(&port->capture))
+		end(&port->capture);
+}
+
 bool vsw_capture_active(struct vsw_port *port)
 {
-	struct capture *cap = atomic_load(&port->capture);
+	struct capture *cap = atomic_load(place_of(port));
 
 	return cap && !atomic_load(&cap->dead);
 }

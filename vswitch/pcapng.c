@@ -115,7 +115,7 @@ size_t pcapng_packet(uint8_t *out, uint64_t time_ns, uint32_t cap_len, uint32_t 
 {
 	struct block b = begin(out, BLOCK_PACKET);
 
-	put32(&b, 0); /* interface */
+	put32(&b, 0); /* see pcapng_packet_interface() */
 	put_time(&b, time_ns);
 	put32(&b, cap_len);
 	put32(&b, len);
@@ -127,6 +127,11 @@ size_t pcapng_packet(uint8_t *out, uint64_t time_ns, uint32_t cap_len, uint32_t 
 	if (comment)
 		text(&b, OPT_COMMENT, comment, 200);
 	return finish(&b);
+}
+
+void pcapng_packet_interface(uint8_t *block, uint32_t number)
+{
+	memcpy(block + 8, &number, 4);
 }
 
 size_t pcapng_statistics(uint8_t *out, uint64_t start_ns, uint64_t now_ns_, uint64_t received,

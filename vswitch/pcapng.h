@@ -25,7 +25,9 @@ size_t pcapng_interface(uint8_t *out, const char *name, uint32_t snaplen);
 #define PCAPNG_DATA 28
 size_t pcapng_packet(uint8_t *out, uint64_t time_ns, uint32_t cap_len, uint32_t len,
 		     uint32_t direction, const char *comment);
-/* @received: packets seen; @dropped: of these not in the file. Times in ns since 1970. */
+/* A packet that was written as of interface 0 is of this one: interfaces count as they come. */
+void pcapng_packet_interface(uint8_t *block, uint32_t number);
+/* Of all packets. @received: packets seen; @dropped: of these not in the file. Times in ns since 1970. */
 size_t pcapng_statistics(uint8_t *out, uint64_t start_ns, uint64_t now_ns, uint64_t received,
 			 uint64_t dropped);
 

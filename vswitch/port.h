@@ -92,7 +92,7 @@ struct vsw_port {
 	uint32_t id;			  /* unique while the process lives; 0: never attached */
 	uint32_t n_macs;		  /* learned behind it; under the FDB's lock */
 	_Atomic uint64_t learn_again_ms;  /* no room for more addresses before that */
-	_Atomic(struct capture *) capture;
+	_Atomic(struct capture *) capture; /* a list: its own and its paths' */
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;
 	pthread_mutex_t waiters_lock;

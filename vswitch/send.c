@@ -63,6 +63,8 @@ struct burst {
 
 /* Set while a delivery to a captured port is under way: was its packet dropped or parked there? */
 static _Thread_local bool dropped_there;
+/* The path that has counted a delivery last; read while that delivery is under way. */
+static _Thread_local const struct vsw_port *received_by;
 
 /* Frames of a packet that will not arrive. One that could not be parsed counts as one. */
 static uint32_t n_lost(const struct pkt *pkt, enum vsw_drop why)
@@ -84,6 +86,7 @@ static void count_drop(struct vsw_port *port, enum vsw_drop why, uint32_t n)
 static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
 {
 	struct vsw_port *outer = atomic_load_explicit(&port->outer, memory_order_acquire);
+	const struct vsw_port *path = outer ? port : NULL;
 	struct capture *cap;
 
 	port = outer ? outer : port;
@@ -94,7 +97,7 @@ static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_
 	vsw_read_lock();
 	cap = atomic_load_explicit(&port->capture, memory_order_acquire);
 	if (cap)
-		capture_packet(cap, pkt, CAPTURE_RX, why, 0);
+		capture_packet(cap, path, pkt, CAPTURE_RX, why, 0);
 	vsw_read_unlock();
 }
 
@@ -119,6 +122,7 @@ void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes)
 	atomic_fetch_add_explicit(&port->stats.rx_packets, packets, memory_order_relaxed);
 	atomic_fetch_add_explicit(&port->stats.rx_bytes, bytes, memory_order_relaxed);
 	if (outer) {
+		received_by = port;
 		atomic_fetch_add_explicit(&outer->stats.rx_packets, packets, memory_order_relaxed);
 		atomic_fetch_add_explicit(&outer->stats.rx_bytes, bytes, memory_order_relaxed);
 	}
@@ -156,7 +160,7 @@ static inline void consumed(struct burst *b, struct pkt *pkt, enum vsw_drop why)
 		b->bytes += pkt->len;
 	}
 	if (unlikely(b->capture))
-		capture_packet(b->capture, pkt, CAPTURE_TX, why, 0);
+		capture_packet(b->capture, b->path, pkt, CAPTURE_TX, why, 0);
 }
 
 static inline bool takes_packets(const struct vsw_port *port)
@@ -180,34 +184,36 @@ bool vsw_port_takes(const struct vsw_port *port)
 	return takes;
 }
 
-static uint32_t rx_caps(const struct vsw_port *port)
-{
-	struct vsw_port *path = port->nic ? nic_chosen(port->nic) : NULL;
-
-	return atomic_load_explicit(path ? &path->caps : &port->caps, memory_order_relaxed);
-}
-
 void switch_parked(void)
 {
 	dropped_there = true;
 }
 
-/* One deliver() call, with what a capture of the receiver wants to see. */
-static unsigned int deliver_shown(struct capture *cap, struct vsw_port *to, struct pkt **pkts,
-				  unsigned int n)
+/* One deliver() call, with what captures of the receiver want to see. @path: @to, when it is one. */
+static unsigned int deliver_shown(struct capture *cap, struct vsw_port *to,
+				  const struct vsw_port *path, struct pkt **pkts, unsigned int n)
 {
 	unsigned int done;
 
 	/* One by one, so that a drop can be told to be this packet's. */
 	for (done = 0; done < n; done++) {
+		const struct vsw_port *by = received_by, *at;
 		bool outer = dropped_there;
 		unsigned int ok;
 
 		dropped_there = false;
+		received_by = NULL;
 		ok = to->ops->deliver(to, pkts + done, 1);
+		at = to->nic ? received_by : path;
+		/* What its guest sent on at once has gone elsewhere meanwhile (loop.c). */
+		if (at && to->nic && atomic_load(&at->outer) != to)
+			at = NULL;
 		if (ok && !dropped_there)
-			capture_packet(cap, pkts[done], CAPTURE_RX, VSW_DROP_NONE, rx_caps(to));
+			capture_packet(cap, at, pkts[done], CAPTURE_RX, VSW_DROP_NONE,
+				       atomic_load_explicit(at ? &at->caps : &to->caps,
+							    memory_order_relaxed));
 		dropped_there = outer;
+		received_by = by;
 		if (!ok)
 			break;
 	}
@@ -218,7 +224,7 @@ static inline unsigned int deliver(struct vsw_port *to, struct pkt **pkts, unsig
 {
 	struct capture *cap = atomic_load_explicit(&to->capture, memory_order_acquire);
 
-	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, pkts, n);
+	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, NULL, pkts, n);
 }
 
 unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct pkt **pkts,
@@ -226,7 +232,7 @@ unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct 
 {
 	struct capture *cap = atomic_load_explicit(&shown->capture, memory_order_acquire);
 
-	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, pkts, n);
+	return likely(!cap) ? to->ops->deliver(to, pkts, n) : deliver_shown(cap, to, to, pkts, n);
 }
 
 /* The rest of a run goes nowhere: counted at the sender, and at @to when there is a receiver. */

@@ -51,9 +51,12 @@ void switch_parked(void);
 bool nic_takes(const struct vsw_nic *nic);
 struct vsw_port *nic_chosen(const struct vsw_nic *nic); /* may be NULL */
 
-/* capture.c. Both in a read section, on any thread. */
+/* capture.c. The first in a read section, on any thread. */
 enum capture_dir { CAPTURE_TX, CAPTURE_RX };
-void capture_packet(struct capture *cap, const struct pkt *pkt, enum capture_dir dir,
-		    enum vsw_drop why, uint32_t caps);
+/* @list: a port's. @path: of that vNIC, which the packet came from or went to; may be NULL. */
+void capture_packet(struct capture *list, const struct vsw_port *path, const struct pkt *pkt,
+		    enum capture_dir dir, enum vsw_drop why, uint32_t caps);
+/* Control thread: ends those of the port and of its paths. */
+void capture_stop_all(struct vsw_port *port);
 
 #endif

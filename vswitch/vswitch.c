@@ -243,7 +243,7 @@ void vsw_port_detach(struct vsw_port *port)
 		log_err_rl("port %s: no memory to detach, trying again", port->name);
 	while (!(all = list_copy(old_all, NULL, port)))
 		log_err_rl("port %s: no memory to detach, trying again", port->name);
-	vsw_capture_stop(port);
+	capture_stop_all(port);
 	atomic_store(&port->net, NULL);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);
 	atomic_store_explicit(&attached, all, memory_order_release);

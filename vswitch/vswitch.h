@@ -49,15 +49,20 @@ size_t vsw_net_fdb(struct vsw_net *net, struct vsw_fdb_entry *out, size_t max);
 
 /**
  * vsw_capture_start() - pcapng of a port, written to @fd
+ * @port:	attached to a network, or a path of a vNIC that is: then what its guest sends and
+ *		receives there. One each at a time
  * @fd:		Pipe, file or socket; taken. A slow reader loses packets (counted in the
  *		interface statistics block), never slows the switch.
  * @snaplen:	bytes per packet, 0: 262144
  *
  * Frames as the wire would carry them: debts paid, dropped ones with a comment that says why.
- * Both directions, told apart by the flags option. Return: 0, -EBUSY, -errno.
+ * Both directions, told apart by the flags option. Of a vNIC each path is an interface of its own
+ * in the file. One of a path goes by its name: it lives until it is stopped or the vNIC is detached,
+ * also when the path is replaced by another one of that name.
+ * Return: 0, -EBUSY, -ENOTCONN, -errno.
  */
 int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen);
-/* Stops, flushes, closes. */
+/* Stops, flushes, closes. @port: as above, or another path of that name. */
 void vsw_capture_stop(struct vsw_port *port);
 bool vsw_capture_active(struct vsw_port *port);
 

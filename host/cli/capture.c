@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns "hvlab capture": a NIC's packets as pcapng into a file or a pipe.
+ * Owns "hvlab capture": packets of a NIC or of one of its paths as pcapng into a file or a pipe.
  *
  * The daemon writes to a pipe that we read, not to the file itself: we can then count packets,
  * stop after a number of them, and end the capture cleanly, at a block's end, however it ends.
@@ -22,6 +22,8 @@
 #define STOP_WAIT_MS 5000
 
 struct capture {
+	char *vnic;	  /* "a/eth0" */
+	const char *path; /* of it, as the protocol calls it; NULL: all */
 	int in, out;
 	const char *out_name;
 	long want, count; /* packets; want -1: no limit */
@@ -156,9 +158,38 @@ static int open_output(struct cli *cli, const char *file)
 	return fd;
 }
 
-static int start(struct cli *cli, struct capture *c, const char *vnic, uint32_t snaplen)
+/* "a/eth0/vf" into vNIC and path. 0, or -1 with a message. */
+static int take_target(struct cli *cli, struct capture *c, const char *target)
 {
-	json_t *args = json_pack("{s:s}", "vnic", vnic);
+	const char *slash = strchr(target, '/');
+	const char *word = slash ? strchr(slash + 1, '/') : NULL;
+
+	if (!word) {
+		c->vnic = cli_vnic(cli, target);
+		return c->vnic ? 0 : -1;
+	}
+	if (!strcmp(word, "/vf"))
+		c->path = "vf";
+	else if (!strcmp(word, "/syn") || !strcmp(word, "/synthetic"))
+		c->path = "synthetic";
+	else
+		cli_usage(cli, "\"%s\": a path is vf or syn, as in a/eth0/vf", target);
+	c->vnic = strndup(target, (size_t)(word - target));
+	return c->vnic ? 0 : -1;
+}
+
+static json_t *request(const struct capture *c)
+{
+	json_t *args = json_pack("{s:s}", "vnic", c->vnic);
+
+	if (c->path)
+		json_object_set_new(args, "path", json_string(c->path));
+	return args;
+}
+
+static int start(struct cli *cli, struct capture *c, uint32_t snaplen)
+{
+	json_t *args = request(c);
 	struct client_answer a;
 	int fds[2], id, ret;
 
@@ -189,10 +220,10 @@ static int start(struct cli *cli, struct capture *c, const char *vnic, uint32_t 
 }
 
 /* Ask the daemon to stop and take what it still writes. */
-static int stop(struct cli *cli, struct capture *c, const char *vnic)
+static int stop(struct cli *cli, struct capture *c)
 {
 	struct client_answer a;
-	int ret = client_call(cli->client, "capture-stop", json_pack("{s:s}", "vnic", vnic), &a);
+	int ret = client_call(cli->client, "capture-stop", request(c), &a);
 	struct pollfd pfd = {.fd = c->in, .events = POLLIN};
 
 	client_answer_fini(&a);
@@ -218,7 +249,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	const char *file = NULL, *why = "";
 	int opt, sigfd, ret, duration_ms = 0, status = CLI_FAILED;
 	uint32_t snaplen = 0;
-	char *vnic;
+	const char *target;
 
 	while ((opt = cli_getopt(cli, argc, argv, "w:s:d:c:", longs)) != -1) {
 		if (opt == 'w')
@@ -235,25 +266,25 @@ static int run(struct cli *cli, int argc, char **argv)
 		cli_usage(cli, "-w FILE missing; or pipe the output: | wireshark -k -i -");
 	if (cli_connect(cli) < 0)
 		return CLI_FAILED;
-	vnic = cli_vnic(cli, argv[optind]);
-	if (!vnic)
+	if (take_target(cli, &c, argv[optind]))
 		return CLI_FAILED;
+	target = strchr(argv[optind], '/') ? argv[optind] : c.vnic;
 	c.out = open_output(cli, file);
 	if (c.out < 0) {
-		free(vnic);
+		free(c.vnic);
 		return CLI_FAILED;
 	}
 	sigfd = cli_signals();
-	if (start(cli, &c, vnic, snaplen) == 0) {
-		fprintf(stderr, "hvlab: capturing %s to %s%s\n", vnic, file ? file : "stdout",
+	if (start(cli, &c, snaplen) == 0) {
+		fprintf(stderr, "hvlab: capturing %s to %s%s\n", target, file ? file : "stdout",
 			duration_ms || c.want >= 0 ? "" : ", Ctrl-C ends it");
 		ret = relay(cli, &c, sigfd, duration_ms, &why);
 		if (!ret)
-			ret = stop(cli, &c, vnic);
+			ret = stop(cli, &c);
 		if (c.taken)
 			why = "the reader went away";
 		else if (ret == -EPROTO)
-			cli_error(NULL, "%s: the daemon's capture is damaged", vnic);
+			cli_error(NULL, "%s: the daemon's capture is damaged", target);
 		else if (ret)
 			cli_error(NULL, "cannot write %s: %s", file ? file : "stdout",
 				  strerror(-ret));
@@ -268,18 +299,19 @@ static int run(struct cli *cli, int argc, char **argv)
 	fd_close(&c.in);
 	fd_close(&sigfd);
 	free(c.buf);
-	free(vnic);
+	free(c.vnic);
 	return status;
 }
 
 const struct cli_command cmd_capture = {
 	.name = "capture",
 	.args = "TARGET [-w FILE|-] [--snaplen N] [--duration S] [--count N]",
-	.summary = "Write a NIC's packets as pcapng to a file or a pipe",
-	.help = "TARGET is VM/NIC, or VM when it has one NIC. Both directions, as the wire would\n"
-		"carry them; dropped packets carry a comment that says why. Ends with Ctrl-C, after a\n"
-		"time or a number of packets, or when the reader goes away. The file is complete\n"
-		"however it ends.\n\n"
+	.summary = "Write packets of a NIC or a path as pcapng to a file or a pipe",
+	.help = "TARGET is VM/NIC, or VM when it has one NIC: everything, each path an interface of its\n"
+		"own in the file; or VM/NIC/vf, VM/NIC/syn: what the guest sends and receives on that\n"
+		"path alone. Both directions, as the wire would carry them; dropped packets carry a\n"
+		"comment that says why. Ends with Ctrl-C, after a time or a number of packets, or when\n"
+		"the reader goes away. The file is complete however it ends.\n\n"
 		"Options:\n"
 		"  -w, --write FILE     where to; - or nothing is stdout, which must not be a terminal\n"
 		"  -s, --snaplen N      keep N bytes of each packet\n"
@@ -288,6 +320,7 @@ const struct cli_command cmd_capture = {
 		"Examples:\n"
 		"  hvlab capture a/eth0 -w a.pcapng --duration 10\n"
 		"  hvlab capture a/eth0 -w - | wireshark -k -i -\n"
+		"  hvlab capture a/eth0/vf -w - | wireshark -k -i -\n"
 		"  hvlab capture b -c 20 | tcpdump -n -r -\n",
 	.run = run,
 };

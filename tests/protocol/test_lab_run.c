@@ -459,6 +459,74 @@ static void a_capture_goes_to_the_descriptor_that_came_along(void **state)
 	ctl_close(&c);
 }
 
+/* A capture of @path begins; the end to read from. */
+static int capture_path(struct ctl *c, const char *path)
+{
+	struct iovec iov = {0};
+	char text[160];
+	json_t *v;
+	int p[2];
+
+	snprintf(text, sizeof(text),
+		 "{\"execute\":\"capture-start\",\"arguments\":{\"vnic\":\"a/eth0\",\"path\":\"%s\"}}\n",
+		 path);
+	iov.iov_base = text;
+	iov.iov_len = strlen(text);
+	assert_int_equal(pipe(p), 0);
+	assert_true(fd_send(c->fd, &iov, 1, &p[1], 1, 0) > 0);
+	close(p[1]);
+	v = ctl_next(c);
+	assert_non_null(json_object_get(v, "return"));
+	json_decref(v);
+	return p[0];
+}
+
+static bool captured(struct ctl *c, const char *path)
+{
+	json_t *st = ctl_ok(c, "query-status", NULL), *nic, *o;
+	bool on;
+
+	nic = json_array_get(
+		json_object_get(json_array_get(json_object_get(st, "vms"), 0), "vnics"), 0);
+	o = *path ? json_object_get(nic, path) : nic;
+	assert_true(json_is_boolean(json_object_get(o, "capture")));
+	on = json_is_true(json_object_get(o, "capture"));
+	json_decref(st);
+	return on;
+}
+
+static void a_path_is_captured_alone(void **state)
+{
+	unsigned char head[4];
+	int vf, syn;
+	struct ctl c;
+
+	ctl_open(&c, *state);
+	json_decref(ctl_ok(&c, "lab-up", up_args("run", "ready")));
+	ctl_refused(&c, "capture-stop", json_pack("{s:s, s:s}", "vnic", "a/eth0", "path", "vf"),
+		    "InvalidState", "a/eth0 (vf) is not being captured");
+	vf = capture_path(&c, "vf");
+	syn = capture_path(&c, "synthetic");
+	assert_true(captured(&c, "vf"));
+	assert_true(captured(&c, "synthetic"));
+	assert_false(captured(&c, ""));
+	json_decref(ctl_ok(&c, "capture-stop",
+			   json_pack("{s:s, s:s}", "vnic", "a/eth0", "path", "vf")));
+	assert_int_equal(read(vf, head, sizeof(head)), 4);
+	assert_memory_equal(head, "\x0a\x0d\x0d\x0a", 4);
+	while (read(vf, head, sizeof(head)) > 0)
+		;
+	close(vf);
+	assert_false(captured(&c, "vf"));
+	/* The daemon notices by itself that nobody reads any more. */
+	close(syn);
+	assert_true(wait_until(!captured(&c, "synthetic"), WAIT_MS));
+	ctl_refused(&c, "capture-stop",
+		    json_pack("{s:s, s:s}", "vnic", "a/eth0", "path", "both"), "InvalidArgument",
+		    "path");
+	ctl_close(&c);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, hvlabd_setup, hvlabd_teardown)
 
 int main(void)
@@ -479,6 +547,7 @@ int main(void)
 		T(signals_take_the_lab_down),
 		T(a_killed_daemon_takes_its_guests_along),
 		T(a_capture_goes_to_the_descriptor_that_came_along),
+		T(a_path_is_captured_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

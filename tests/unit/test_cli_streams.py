@@ -164,6 +164,23 @@ class CaptureTest(CliTest):
         self.assertEqual(daemon.seen("capture-start"), [{"vnic": "a/eth0", "snaplen": 96}])
         self.assertEqual(daemon.seen("capture-stop"), [{"vnic": "a/eth0"}])
 
+    def test_one_path(self):
+        daemon = self.capturing(SHB + EPB * 2)
+        want = []
+        for target, path in (("a/eth0/vf", "vf"), ("a/eth0/syn", "synthetic"),
+                             ("a/eth0/synthetic", "synthetic")):
+            with self.subTest(target):
+                done = self.hvlab("capture", target, "-w", self.dir + "/x", "--count", "1")
+                self.check(done, 0, err=f"capturing {target} to")
+                want.append({"vnic": "a/eth0", "path": path})
+                self.assertEqual(daemon.seen("capture-start"), want)
+                self.assertEqual(daemon.seen("capture-stop"), want)
+
+    def test_no_such_path(self):
+        self.fake({})
+        self.check(self.hvlab("capture", "a/eth0/pf", "-w", self.dir + "/x"), 2,
+                   err="a path is vf or syn, as in a/eth0/vf")
+
     def test_duration(self):
         self.capturing(SHB + EPB)
         done = self.hvlab("capture", "a/eth0", "-w", "-", "--duration", "0.2")

@@ -62,7 +62,7 @@ static int teardown(void **state)
 /* ---- A reader of pcapng, which believes nothing ------------------------------------------- */
 
 struct seen {
-	uint32_t cap_len, len, flags;
+	uint32_t cap_len, len, flags, interface;
 	uint64_t time;
 	char comment[64];
 	const uint8_t *data;
@@ -72,7 +72,7 @@ struct file {
 	uint8_t *bytes;
 	size_t size;
 	unsigned int n_sections, n_interfaces, n_statistics;
-	char if_name[64], application[64];
+	char if_name[4][64], application[64];
 	uint8_t resolution;
 	uint16_t link_type;
 	uint32_t snaplen;
@@ -149,24 +149,27 @@ static void read_block(struct file *f, uint32_t type, const uint8_t *b, const ui
 		text(f->application, sizeof(f->application), o, len);
 		break;
 	case 1:
-		f->n_interfaces++;
+		assert_true(f->n_interfaces < ARRAY_SIZE(f->if_name));
+		/* tcpdump reads a file only when they are all alike. */
+		assert_true(!f->n_interfaces || f->link_type == u16(b));
+		assert_true(!f->n_interfaces || f->snaplen == u32(b + 4));
 		f->link_type = u16(b);
 		f->snaplen = u32(b + 4);
 		o = option(b + 8, end, 2, &len);
 		assert_non_null(o);
-		text(f->if_name, sizeof(f->if_name), o, len);
+		text(f->if_name[f->n_interfaces++], sizeof(f->if_name[0]), o, len);
 		o = option(b + 8, end, 9, &len);
 		assert_int_equal(len, 1);
 		f->resolution = *o;
 		break;
 	case 6:
-		assert_int_equal(f->n_interfaces, 1);
 		assert_int_equal(f->n_statistics, 0);
 		/* Those that do not fit are only counted. */
 		s = &f->pkt[MIN(f->n, ARRAY_SIZE(f->pkt) - 1)];
 		memset(s, 0, sizeof(*s));
 		f->n++;
-		assert_int_equal(u32(b), 0);
+		s->interface = u32(b);
+		assert_true(s->interface < f->n_interfaces);
 		s->time = (uint64_t)u32(b + 4) << 32 | u32(b + 8);
 		s->cap_len = u32(b + 12);
 		s->len = u32(b + 16);
@@ -264,7 +267,7 @@ static void both_directions_are_written(void **state)
 	assert_int_equal(file.n_sections, 1);
 	assert_int_equal(file.n_interfaces, 1);
 	assert_int_equal(file.n_statistics, 1);
-	assert_string_equal(file.if_name, "vm1/eth0");
+	assert_string_equal(file.if_name[0], "vm1/eth0");
 	assert_string_equal(file.application, "hvlab " HVLAB_VERSION);
 	assert_int_equal(file.resolution, 9);
 	assert_int_equal(file.link_type, 1);
@@ -388,62 +391,213 @@ static uint64_t nic_parked(struct vsw_nic *nic)
 	return info.parked_now;
 }
 
-static void a_vnic_shows_what_its_paths_carry_and_parked_frames_when_they_arrive(void **state)
+/* A vNIC vm9/eth0 with two paths, attached. */
+struct two_paths {
+	struct vsw_nic *nic;
+	struct worker *worker;
+	struct test_port path[2];
+};
+
+static void two_paths_new(struct two_paths *t)
 {
+	static const char *const names[] = {"vm9/eth0/vf", "vm9/eth0/syn"};
 	struct worker_conf wc = {.name = "w0"};
 	struct vsw_nic_conf nc = {.name = "vm9/eth0", .worker = worker_new(&wc)};
-	struct test_port path[2];
-	struct vsw_nic *nic;
+
+	t->worker = nc.worker;
+	frame_mac(nc.mac, 9);
+	t->nic = vsw_nic_new(&nc);
+	assert_non_null(t->nic);
+	for (unsigned int i = 0; i < 2; i++) {
+		test_port_init(&t->path[i], 9);
+		strcpy(t->path[i].port.name, names[i]);
+		assert_int_equal(vsw_nic_path_add(t->nic, &t->path[i].port), 0);
+	}
+	assert_int_equal(vsw_port_attach(net, vsw_nic_port(t->nic)), 0);
+}
+
+static void two_paths_free(struct two_paths *t)
+{
+	vsw_port_detach(vsw_nic_port(t->nic));
+	for (unsigned int i = 0; i < 2; i++) {
+		vsw_nic_path_del(t->nic, &t->path[i].port);
+		test_port_clear(&t->path[i]);
+	}
+	vsw_nic_free(t->nic);
+	worker_free(t->worker);
+}
+
+/* vm9's guest sends @len bytes to @to on path @i. */
+static void send_on(struct two_paths *t, unsigned int i, unsigned int to, uint32_t len)
+{
+	frame_udp(&frame, 9, to, len);
+	pkt_of_frame(&pkt, &frame, 0);
+	assert_int_equal(vsw_send(&t->path[i].port, pkts, 1), 1);
+}
+
+static int start_on(struct vsw_port *p, int *reader)
+{
 	int fd[2];
 
-	(void)state;
-	frame_mac(nc.mac, 9);
-	nic = vsw_nic_new(&nc);
-	assert_non_null(nic);
-	for (unsigned int i = 0; i < 2; i++) {
-		test_port_init(&path[i], 9);
-		assert_int_equal(vsw_nic_path_add(nic, &path[i].port), 0);
-	}
-	assert_int_equal(vsw_port_attach(net, vsw_nic_port(nic)), 0);
 	assert_int_equal(pipe2(fd, O_CLOEXEC), 0);
-	/* A path is in no network: there is nothing to capture. The descriptor is taken. */
-	assert_int_equal(vsw_capture_start(&path[0].port, dup(fd[1]), 0), -ENOTCONN);
-	assert_int_equal(vsw_capture_start(vsw_nic_port(nic), fd[1], 0), 0);
+	*reader = fd[0];
+	return vsw_capture_start(p, fd[1], 0);
+}
 
-	vsw_nic_receive(nic, &path[0].port, true);
+/* The payload of frame_udp() that packet @i of the file carries. */
+static uint32_t payload_of(unsigned int i)
+{
+	return file.pkt[i].len - 14 - 20 - 8;
+}
+
+static void a_vnic_shows_what_its_paths_carry_and_parked_frames_when_they_arrive(void **state)
+{
+	/* Interface 0 is the vNIC itself; the second path is met first. */
+	static const uint32_t len[] = {100, 102, 101, 103}, interface[] = {1, 2, 2, 0};
+	struct two_paths t;
+	int r;
+
+	(void)state;
+	two_paths_new(&t);
+	assert_int_equal(start_on(vsw_nic_port(t.nic), &r), 0);
+	vsw_nic_receive(t.nic, &t.path[0].port, true);
 	send_udp(1, 9, 100);
-	vsw_nic_receive(nic, NULL, true);
+	vsw_nic_receive(t.nic, NULL, true);
 	send_udp(1, 9, 101);
 	/* A path's guest sends while the frame before is still parked. */
-	frame_udp(&frame, 9, 1, 102);
-	pkt_of_frame(&pkt, &frame, 0);
-	assert_int_equal(vsw_send(&path[1].port, pkts, 1), 1);
-	vsw_nic_receive(nic, &path[1].port, true);
-	assert_true(wait_until(!nic_parked(nic), WAIT_MS));
-	vsw_nic_receive(nic, NULL, true);
+	send_on(&t, 1, 1, 102);
+	vsw_nic_receive(t.nic, &t.path[1].port, true);
+	assert_true(wait_until(!nic_parked(t.nic), WAIT_MS));
+	vsw_nic_receive(t.nic, NULL, true);
 	send_udp(1, 9, 103);
-	vsw_nic_receive(nic, NULL, false);
-	assert_true(wait_until(!nic_parked(nic), WAIT_MS));
+	vsw_nic_receive(t.nic, NULL, false);
+	assert_true(wait_until(!nic_parked(t.nic), WAIT_MS));
 	/* What the worker took out last has been shown. */
-	worker_call(nc.worker, nothing, NULL);
-	vsw_capture_stop(vsw_nic_port(nic));
-	read_file(fd[0]);
-	assert_string_equal(file.if_name, "vm9/eth0");
+	worker_call(t.worker, nothing, NULL);
+	vsw_capture_stop(vsw_nic_port(t.nic));
+	read_file(r);
+	assert_int_equal(file.n_interfaces, 3);
+	assert_string_equal(file.if_name[0], "vm9/eth0");
+	assert_string_equal(file.if_name[1], "vm9/eth0/vf");
+	assert_string_equal(file.if_name[2], "vm9/eth0/syn");
 	assert_int_equal(file.n, 4);
+	assert_int_equal(file.received, 4);
 	for (unsigned int i = 0; i < 4; i++) {
-		static const uint32_t len[] = {100, 102, 101, 103};
-
-		assert_int_equal(file.pkt[i].len, frame.len - 103 + len[i]);
+		assert_int_equal(payload_of(i), len[i]);
+		assert_int_equal(file.pkt[i].interface, interface[i]);
 		assert_int_equal(file.pkt[i].flags & 3, i == 1 ? 2 : 1);
 		assert_string_equal(file.pkt[i].comment, i == 3 ? "drop: link-down" : "");
 	}
-	vsw_port_detach(vsw_nic_port(nic));
-	for (unsigned int i = 0; i < 2; i++) {
-		vsw_nic_path_del(nic, &path[i].port);
-		test_port_clear(&path[i]);
+	two_paths_free(&t);
+}
+
+static void a_path_shows_what_its_guest_sends_and_receives_there(void **state)
+{
+	struct two_paths t;
+	int all, vf, syn;
+
+	(void)state;
+	two_paths_new(&t);
+	/* In any order, and each for itself. */
+	assert_int_equal(start_on(&t.path[1].port, &syn), 0);
+	assert_false(vsw_capture_active(vsw_nic_port(t.nic)));
+	assert_false(vsw_capture_active(&t.path[0].port));
+	assert_int_equal(start_on(vsw_nic_port(t.nic), &all), 0);
+	assert_int_equal(start_on(&t.path[0].port, &vf), 0);
+	assert_true(vsw_capture_active(&t.path[1].port));
+
+	vsw_nic_receive(t.nic, &t.path[0].port, true);
+	send_udp(1, 9, 1);	/* arrives on the VF */
+	send_on(&t, 1, 1, 2);	/* leaves on the synthetic path */
+	send_on(&t, 0, 1, 3);	/* and on the VF */
+	send_udp(1, 0, 4);	/* a flood arrives on the VF */
+	send_on(&t, 0, 9, 5);	/* to itself: dropped, outbound */
+	t.path[0].room = 0;
+	frame_udp(&frame, 1, 9, 6);
+	pkt_of_frame(&pkt, &frame, 0);
+	pkt.flags = PKT_NO_WAIT;
+	assert_int_equal(vsw_send(&port[1].port, pkts, 1), 1); /* the VF has no buffer for it */
+	t.path[0].room = -1;
+	vsw_nic_receive(t.nic, NULL, true);
+	send_udp(1, 9, 7); /* parked; arrives on the synthetic path */
+	vsw_nic_receive(t.nic, &t.path[1].port, true);
+	assert_true(wait_until(!nic_parked(t.nic), WAIT_MS));
+	worker_call(t.worker, nothing, NULL);
+	vsw_nic_receive(t.nic, NULL, false);
+	send_udp(1, 9, 8); /* no path is to blame */
+
+	/* The end of one is not the end of another. */
+	vsw_capture_stop(&t.path[0].port);
+	assert_true(vsw_capture_active(vsw_nic_port(t.nic)));
+	assert_true(vsw_capture_active(&t.path[1].port));
+	send_on(&t, 0, 1, 9);
+	send_on(&t, 1, 1, 10);
+	vsw_capture_stop(vsw_nic_port(t.nic));
+	send_on(&t, 1, 1, 11);
+	vsw_capture_stop(&t.path[1].port);
+
+	read_file(vf);
+	assert_int_equal(file.n_interfaces, 1);
+	assert_string_equal(file.if_name[0], "vm9/eth0/vf");
+	assert_int_equal(file.n, 5);
+	assert_int_equal(file.received, 5);
+	for (unsigned int i = 0; i < 5; i++) {
+		static const uint32_t want[] = {1, 3, 4, 5, 6}, out[] = {0, 1, 0, 1, 0};
+
+		assert_int_equal(payload_of(i), want[i]);
+		assert_int_equal(file.pkt[i].flags & 3, out[i] ? 2 : 1);
+		assert_string_equal(file.pkt[i].comment, i == 3	  ? "drop: same-port"
+							 : i == 4 ? "drop: no-buffer"
+								  : "");
 	}
-	vsw_nic_free(nic);
-	worker_free(nc.worker);
+	read_file(syn);
+	assert_int_equal(file.n_interfaces, 1);
+	assert_string_equal(file.if_name[0], "vm9/eth0/syn");
+	assert_int_equal(file.n, 4);
+	for (unsigned int i = 0; i < 4; i++) {
+		static const uint32_t want[] = {2, 7, 10, 11}, out[] = {1, 0, 1, 1};
+
+		assert_int_equal(payload_of(i), want[i]);
+		assert_int_equal(file.pkt[i].flags & 3, out[i] ? 2 : 1);
+	}
+	read_file(all);
+	assert_int_equal(file.n_interfaces, 3);
+	assert_int_equal(file.n, 10);
+	for (unsigned int i = 0; i < 10; i++) {
+		/* By first sight: 1 is the VF. */
+		static const uint32_t at[] = {1, 2, 1, 1, 1, 1, 2, 0, 1, 2};
+
+		assert_int_equal(payload_of(i), i + 1);
+		assert_int_equal(file.pkt[i].interface, at[i]);
+	}
+	assert_string_equal(file.pkt[7].comment, "drop: link-down");
+	two_paths_free(&t);
+}
+
+static void a_capture_of_a_path_outlives_it_and_ends_with_the_vnic(void **state)
+{
+	struct two_paths t;
+	int r, other;
+
+	(void)state;
+	two_paths_new(&t);
+	assert_int_equal(start_on(&t.path[0].port, &r), 0);
+	assert_int_equal(start_on(&t.path[0].port, &other), -EBUSY);
+	close(other);
+	send_on(&t, 0, 1, 1);
+	vsw_nic_path_del(t.nic, &t.path[0].port);
+	/* Another device takes its place. */
+	assert_int_equal(vsw_nic_path_add(t.nic, &t.path[0].port), 0);
+	assert_true(vsw_capture_active(&t.path[0].port));
+	send_on(&t, 0, 1, 2);
+	vsw_port_detach(vsw_nic_port(t.nic));
+	read_file(r);
+	assert_int_equal(file.n, 2);
+	assert_int_equal(file.n_statistics, 1);
+	/* Nothing to capture without a network. */
+	assert_int_equal(start_on(&t.path[0].port, &r), -ENOTCONN);
+	close(r);
+	two_paths_free(&t);
 }
 
 static void a_snap_length_cuts_the_copy_not_the_figure(void **state)
@@ -664,6 +818,8 @@ int main(void)
 		T(large_packets_leave_whole_and_arrive_cut),
 		T(drops_say_why),
 		T(a_vnic_shows_what_its_paths_carry_and_parked_frames_when_they_arrive),
+		T(a_path_shows_what_its_guest_sends_and_receives_there),
+		T(a_capture_of_a_path_outlives_it_and_ends_with_the_vnic),
 		T(a_snap_length_cuts_the_copy_not_the_figure),
 		T(a_capture_goes_to_a_file_or_a_socket_too),
 		T(one_capture_at_a_time),
