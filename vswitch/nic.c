@@ -252,22 +252,25 @@ static const struct vsw_port_ops nic_ops = {.deliver = nic_deliver};
 
 /* ---- Handing over: the vNIC's worker ------------------------------------------------------- */
 
-/* The packet as vsw_send() would see it. */
-static void unpark(struct pkt *pkt, struct parked *p)
+/*
+ * The packet as vsw_send() would see it. False: malformed. It passed before, but then the parser may
+ * have had fewer bytes of it in hand than now, and a header that it did not see may lie.
+ */
+static bool unpark(struct pkt *pkt, struct parked *p)
 {
 	struct iovec iov = {p->data, p->len};
-	int rc = pkt_from_iov(pkt, &iov, 1);
-	enum vsw_drop why;
 
+	if (pkt_from_iov(pkt, &iov, 1)) {
+		memset(pkt, 0, sizeof(*pkt));
+		return false;
+	}
 	pkt->flags = p->flags;
 	pkt->gso_size = p->gso_size;
 	pkt->vlan_tci = p->vlan_tci;
-	why = pkt_parse(pkt);
-	/* The same bytes and debts passed before. */
-	assert(!rc && why == VSW_DROP_NONE);
-	(void)rc;
-	(void)why;
+	if (pkt_parse(pkt) != VSW_DROP_NONE)
+		return false;
 	pkt->seg_done = p->seg_done;
+	return true;
 }
 
 /* Under the lock: the first packet leaves the queue. */
@@ -329,7 +332,8 @@ static void drop_doomed(struct vsw_nic *nic)
 	pthread_mutex_unlock(&nic->lock);
 	while ((p = dead)) {
 		dead = p->next;
-		unpark(&nic->burst[0], p);
+		if (!unpark(&nic->burst[0], p))
+			p->why = VSW_DROP_MALFORMED;
 		vsw_port_drop(&nic->port, &nic->burst[0], p->why);
 		free(p);
 	}
@@ -337,8 +341,11 @@ static void drop_doomed(struct vsw_nic *nic)
 		vsw_port_wake(&nic->port);
 }
 
-/* The first packets, as many as a burst takes; where to. 0: nothing to deliver now. */
-static unsigned int first_burst(struct vsw_nic *nic, struct vsw_port **path)
+/*
+ * The first packets, as many as a burst takes; where to. 0: nothing to deliver now. *@bad: the one
+ * behind them is in the burst too, and malformed.
+ */
+static unsigned int first_burst(struct vsw_nic *nic, struct vsw_port **path, bool *bad)
 {
 	struct parked *p, *list[BURST];
 	unsigned int n = 0;
@@ -349,10 +356,32 @@ static unsigned int first_burst(struct vsw_nic *nic, struct vsw_port **path)
 		for (p = nic->first; p && n < BURST; p = p->next)
 			list[n++] = p;
 	pthread_mutex_unlock(&nic->lock);
+	*bad = false;
 	/* They stay: only this thread takes any out. */
-	for (unsigned int i = 0; i < n; i++)
-		unpark(&nic->burst[i], list[i]);
+	for (unsigned int i = 0; i < n; i++) {
+		if (unlikely(!unpark(&nic->burst[i], list[i]))) {
+			*bad = true;
+			return i;
+		}
+	}
 	return n;
+}
+
+/* The first packet, which is also the burst's. */
+static void drop_malformed(struct vsw_nic *nic)
+{
+	struct parked *p;
+	bool room;
+
+	pthread_mutex_lock(&nic->lock);
+	p = take_first(nic);
+	nic->lost++;
+	room = made_room(nic);
+	pthread_mutex_unlock(&nic->lock);
+	vsw_port_drop(&nic->port, &nic->burst[0], VSW_DROP_MALFORMED);
+	free(p);
+	if (room)
+		vsw_port_wake(&nic->port);
 }
 
 /* Of the burst the first @got are delivered, and the next one, if any, perhaps in part. */
@@ -387,9 +416,14 @@ static bool hand_over(struct vsw_nic *nic)
 	struct pkt *pkts[BURST];
 	struct vsw_port *path;
 	unsigned int n, got;
+	bool bad;
 
 	drop_doomed(nic);
-	n = first_burst(nic, &path);
+	n = first_burst(nic, &path, &bad);
+	if (unlikely(bad && !n)) {
+		drop_malformed(nic);
+		return true;
+	}
 	if (!n)
 		return false;
 	for (unsigned int i = 0; i < n; i++)

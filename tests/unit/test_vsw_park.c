@@ -220,6 +220,50 @@ static void small_and_short(struct vsw_nic_conf *conf)
 	conf->park_ms = 700;
 }
 
+/*
+ * A frame of which the parser had only the Ethernet header: opaque, so it passed. The parked copy
+ * shows all of it, and its IP header lies.
+ */
+static void send_with_a_hidden_lie(void)
+{
+	static struct frame f;
+	static struct pkt pkt;
+	struct pkt *pkts[] = {&pkt};
+
+	frame_udp(&f, PEER, NIC, 200);
+	f.data[14] = 0x35;
+	pkt_of_frame(&pkt, &f, 0);
+	pkt.hdr_len = 14;
+	pkt.piece[0] = (struct pkt_piece){f.data + 14, f.len - 14};
+	pkt.n_pieces = 1;
+	assert_int_equal(vsw_send(&peer.port, pkts, 1), 1);
+}
+
+static void a_parked_frame_that_turns_out_malformed_is_dropped(void **state)
+{
+	(void)state;
+	vsw_nic_receive(nic, NULL, true);
+	send_with_a_hidden_lie();
+	send_numbers(0, 3);
+	send_with_a_hidden_lie();
+	send_with_a_hidden_lie();
+	send_numbers(3, 20);
+	assert_int_equal(info().parked_now, 26);
+	vsw_nic_receive(nic, &path[0].port, true);
+	expect_numbers(&path[0], 0, 23);
+	assert_true(wait_until(!info().parked_now, WAIT_MS));
+	assert_int_equal(drops(outer, VSW_DROP_MALFORMED), 3);
+	assert_int_equal(info().park_lost, 3);
+	assert_int_equal(info().parked_bytes_now, 0);
+	/* The same when it is dropped anyway. */
+	vsw_nic_receive(nic, NULL, true);
+	send_with_a_hidden_lie();
+	vsw_nic_receive(nic, NULL, false);
+	assert_true(wait_until(!info().parked_now, WAIT_MS));
+	flush();
+	assert_int_equal(drops(outer, VSW_DROP_MALFORMED), 4);
+}
+
 static void a_full_park_makes_the_sender_wait(void **state)
 {
 	uint32_t n = 0;
@@ -489,6 +533,7 @@ int main(void)
 		T(debts_survive_parking),
 		T(a_packet_delivered_in_part_goes_on_elsewhere),
 		T(the_rest_of_a_packet_that_is_dropped_is_counted_in_frames),
+		T(a_parked_frame_that_turns_out_malformed_is_dropped),
 		T(a_full_park_makes_the_sender_wait),
 		T(whatever_changes_wakes_waiting_senders),
 		T(room_in_the_park_wakes_waiting_senders),
