@@ -15,8 +15,8 @@
  * it does when the netdev goes, before the driver deregisters from the device (held falls). In
  * between frames are parked.
  *
- * After we cut the connection ourselves, "receive off" and "released" come from the device's own
- * reset, not from the guest. Only DEVICE_DELETED tells then that the guest has let go.
+ * After a cut "receive off" and "released" may come from the device's own reset, not from the
+ * guest. Only DEVICE_DELETED tells then that the guest has let go.
  *
  * A VM's VF whose connection ends unasked while QEMU goes on is dead for good: QEMU does not
  * connect again, and the guest sees a device that answers 0xff. Only its removal helps, so after a

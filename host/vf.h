@@ -50,7 +50,7 @@ enum vf_state {
 	 * (-EBUSY). */
 	VF_DRAINING,
 	/* Taken away on purpose. Traffic: synthetic. With @pending QEMU still has the device: the
-	 * guest never let it go and it was cut off; its removal stays asked for, and vf_restore()
+	 * guest never let it go, and it was cut off; its removal stays asked for, and vf_restore()
 	 * is refused until it has happened. Else vf_restore() is allowed. */
 	VF_REVOKED,
 	/* Plugged again, not driven yet (or held, vf_restore_opts.hold_ms). Traffic: synthetic.
@@ -78,7 +78,7 @@ const char *vf_receive_name(enum vf_receive r); /* "none", "synthetic", "vf", "p
 enum vf_way {
 	VF_GRACEFUL, /* link down, wait until the guest's traffic has left, unplug */
 	VF_ABRUPT,   /* unplug first */
-	VF_SURPRISE, /* the device dies (connection cut), then unplug */
+	VF_SURPRISE, /* the device dies, then unplug */
 	VF_N_WAYS
 };
 /* "graceful", "abrupt", "surprise". */
@@ -99,7 +99,12 @@ struct vf_ops {
 	 * QEMU's "not found" is vf_on_unplugged().
 	 */
 	int (*unplug)(void *arg);
-	void (*cut)(void *arg); /* close the device's connection under QEMU, for good */
+	/*
+	 * The device is taken off the network under its driver, for good. @dead: it answers nothing
+	 * any more, as a device does that broke; else it carries nothing any more but goes on
+	 * answering, so that a guest that listens at last is rid of it at once.
+	 */
+	void (*cut)(void *arg, bool dead);
 	/*
 	 * As the guest sees the VF. Down must not keep frames from it: a net_failover guest sends
 	 * on the standby then but still takes what comes on the VF alone. The user's own wish

@@ -45,7 +45,7 @@ struct vf_op {
  * @driven:	the guest's driver takes packets
  * @held:	the guest has driven it and not let it go since; its failover may cling to it
  * @lost:	its connection ended and nobody wanted it
- * @cut:	we closed the connection: what the device says of the guest means nothing now
+ * @cut:	it was taken off the network: what the device says of the guest means nothing now
  * @asked:	removal has been asked for and has neither happened nor been refused
  * @failover:	QEMU's failover is taking the primary (DRAINING) or has it (REVOKED)
  * @settling:	receive was turned off a moment ago

@@ -92,13 +92,13 @@ static const char *errno_why(int rc, char *buf, size_t size)
 
 /* ---- revocation ---- */
 
-static void cut(struct vf *vf)
+static void cut(struct vf *vf, bool dead)
 {
 	if (vf->cut)
 		return;
 	vf->cut = true;
 	vf->driven = false;
-	vf->ops->cut(vf->arg);
+	vf->ops->cut(vf->arg, dead);
 	vf_step(vf, "cut", NULL);
 	vf_choose(vf);
 }
@@ -231,7 +231,7 @@ static void revoke_deadline(struct vf *vf)
 	static const char late[] = "the guest did not let the device go in time";
 
 	if (!vf->op.revoke.no_escalate) {
-		cut(vf);
+		cut(vf, false);
 		pend(vf, late);
 		vf_op_end(vf, 0, "");
 	} else if (vf->cut) {
@@ -277,7 +277,7 @@ int vf_revoke(struct vf *vf, const struct vf_revoke_opts *opts, vf_done_fn done,
 		}
 		vf_set_state(vf, VF_DRAINING, vf_way_name(o->way));
 		if (o->way == VF_SURPRISE) {
-			cut(vf);
+			cut(vf, true);
 			ask_unplug(vf);
 		} else {
 			vf->asked = true;

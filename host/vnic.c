@@ -96,11 +96,14 @@ static int on_unplug(void *arg)
 	return v->ops->unplug(v->arg, v);
 }
 
-static void on_cut(void *arg)
+static void on_cut(void *arg, bool dead)
 {
 	struct vnic *v = arg;
 
-	mana_disconnect(v->mana);
+	if (dead)
+		mana_disconnect(v->mana);
+	else
+		mana_isolate(v->mana);
 }
 
 /* Without a driver the setting is kept all the same. */

@@ -362,6 +362,7 @@ static void connected(void *dev)
 	struct mana *m = dev;
 
 	m->connected = true;
+	m->isolated = false;
 	mana_emit(m, MANA_EV_CONNECTED, 0, NULL);
 }
 
@@ -602,6 +603,18 @@ static void do_disconnect(void *arg)
 void mana_disconnect(struct mana *m)
 {
 	worker_call(m->worker, do_disconnect, m);
+}
+
+static void do_isolate(void *arg)
+{
+	struct mana *m = arg;
+
+	m->isolated = m->connected;
+}
+
+void mana_isolate(struct mana *m)
+{
+	worker_call(m->worker, do_isolate, m);
 }
 
 struct vsw_port *mana_port(struct mana *m, unsigned int vport)

@@ -93,6 +93,14 @@ int mana_attach_fd(struct mana *m, int fd);
  * device goes on listening. Nothing happens when there is no client.
  */
 void mana_disconnect(struct mana *m);
+/*
+ * Take the function off the network under a driver that does not let it go: until the next client
+ * comes, what the guest sends is completed as sent and dropped (tx_drops, link-down). All else goes
+ * on being answered, so that the driver can let go at once when it wants to; with a device that is
+ * silent that of Linux 6.12 needs minutes. What is delivered is the switch's choice. Nothing
+ * happens when there is no client.
+ */
+void mana_isolate(struct mana *m);
 
 /* For vsw_port_attach() and counters; lives as long as the device. */
 struct vsw_port *mana_port(struct mana *m, unsigned int vport);

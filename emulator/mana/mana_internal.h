@@ -518,6 +518,7 @@ struct mana {
 	bool link_event_due; /* to be sent after the response under way */
 	bool stats_silent;
 	bool connected;
+	bool isolated; /* by mana_isolate(), until the next client */
 
 	/* Moderation. Read by any thread; the owner's: the timer. */
 	_Atomic int moderation;

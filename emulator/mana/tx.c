@@ -317,6 +317,18 @@ static uint32_t fill_burst(struct mana_sq *sq, uint32_t max)
 	return n;
 }
 
+/* A function that was isolated goes on completing, so that its driver can let go. */
+static uint32_t drop_isolated(struct mana_vport *vp, struct pkt **pkts, uint32_t n)
+{
+	uint64_t frames = 0;
+
+	for (uint32_t i = 0; i < n; i++)
+		frames += pkt_n_segs(pkts[i]);
+	atomic_fetch_add_explicit(&vp->port.stats.tx_drops[VSW_DROP_LINK_DOWN], frames,
+				  memory_order_relaxed);
+	return n;
+}
+
 /* True: there is more to do at once. */
 static bool queue_turn(struct mana_sq *sq)
 {
@@ -345,7 +357,8 @@ static bool queue_turn(struct mana_sq *sq)
 		}
 		if (ok) {
 			pkts[0]->seg_done = sq->seg_done;
-			sent = vsw_send(&vp->port, pkts, ok);
+			sent = likely(!m->isolated) ? vsw_send(&vp->port, pkts, ok)
+						    : drop_isolated(vp, pkts, ok);
 			/* A stuck queue has said that it will not wait. */
 			if (unlikely(sq->stuck))
 				sent = ok;

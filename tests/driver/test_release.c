@@ -159,6 +159,36 @@ static void the_host_can_cut_the_connection(void **state)
 	rig_alive(r, 0, 1);
 }
 
+static void an_isolated_function_carries_nothing_and_lets_its_driver_go(void **state)
+{
+	struct rig *r = *state;
+	struct vsw_port *vf = mana_port(r->lab.mana[0], 0);
+	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 100);
+	unsigned int at = said(r, 0);
+
+	rig_alive(r, 0, 1);
+	mana_isolate(r->lab.mana[0]);
+	frame_build(&r->f, &s);
+	for (unsigned int i = 0; i < 3; i++)
+		rig_send(r, 0, &r->f, NULL); /* it is told that they went out */
+	assert_true(drv_recv_none(&r->vp[1]));
+	assert_int_equal(atomic_load(&vf->stats.tx_drops[VSW_DROP_LINK_DOWN]), 3);
+	rig_hwc_alive(r, 0);
+	assert_int_equal(said(r, 0), at);
+	assert_int_equal(drv_vport_down(&r->vp[0]), 0);
+	assert_int_equal(drv_deregister(&r->d[0]), 0);
+	STORY(r, 0, at, "deregistered", MANA_EV_UNDRIVEN, MANA_EV_RELEASED);
+	/* The next driver of this client meets the same; the next client does not. */
+	rig_forget(r, 0);
+	rig_up(r, 0, RIG_VPORT);
+	rig_send(r, 0, &r->f, NULL);
+	assert_true(drv_recv_none(&r->vp[1]));
+	rig_drop(r, 0);
+	mana_isolate(r->lab.mana[0]); /* nobody is there */
+	rig_up(r, 0, RIG_VPORT);
+	rig_alive(r, 0, 1);
+}
+
 static void the_next_driver_is_offered_other_queues(void **state)
 {
 	const struct rig_conf c = {.lab = {.conf = {.vports = {{.max_queues = 8}}}},
@@ -392,6 +422,7 @@ int main(void)
 		T(a_channel_that_replaces_another_releases_the_old_one),
 		T(a_client_that_dies_releases),
 		T(the_host_can_cut_the_connection),
+		T(an_isolated_function_carries_nothing_and_lets_its_driver_go),
 		cmocka_unit_test(the_next_driver_is_offered_other_queues),
 		T(a_long_name_is_whole),
 		T(frames_for_a_driver_that_does_not_receive_are_parked),

@@ -23,11 +23,6 @@ static bool has_asked(struct rig *r)
 	return r->unplugs >= 1;
 }
 
-static bool has_asked_thrice(struct rig *r)
-{
-	return r->unplugs >= 3;
-}
-
 static bool is_pending(struct rig *r)
 {
 	return vf_is_pending(r->vf);
@@ -183,6 +178,7 @@ static void a_guest_that_does_not_let_go_is_cut_off(void **state)
 	assert_true(rig_run(&r, has_ended));
 	assert_int_equal(r.rc, 0);
 	assert_int_equal(r.cuts, 1);
+	assert_false(r.dead); /* it goes on answering its driver */
 	assert_true(when(&r, "cut") >= 50 - EARLY);
 	assert_int_equal(vf_state(r.vf), VF_REVOKED);
 	assert_true(vf_is_pending(r.vf));
@@ -268,6 +264,7 @@ static void a_surprise_that_the_guest_ignores_ends_pending_either_way(void **sta
 		assert_true(rig_run(&r, has_ended));
 		assert_int_equal(r.rc, no_escalate ? -ETIMEDOUT : 0);
 		assert_int_equal(r.cuts, 1);
+		assert_true(r.dead);
 		assert_true(vf_is_pending(r.vf));
 		rig_check(&r);
 		rig_fini(&r);

@@ -30,9 +30,12 @@ static int unplug(void *arg)
 	return r->unplug_rc;
 }
 
-static void cut(void *arg)
+static void cut(void *arg, bool dead)
 {
-	((struct rig *)arg)->cuts++;
+	struct rig *r = arg;
+
+	r->cuts++;
+	r->dead = dead;
 }
 
 static void set_link(void *arg, bool up)
@@ -159,10 +162,15 @@ bool rig_run(struct rig *r, bool (*cond)(struct rig *r))
 
 void rig_run_ms(struct rig *r, unsigned int ms)
 {
-	struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	uint64_t end = now_ns() + ms * NSEC_PER_MSEC;
 
-	event_base_loopexit(r->base, &tv);
-	event_base_dispatch(r->base);
+	/* An exit that rig_run() asked for may still be to come. */
+	while (now_ns() < end) {
+		struct timeval tick = {.tv_usec = 5000};
+
+		event_base_loopexit(r->base, &tick);
+		event_base_dispatch(r->base);
+	}
 }
 
 unsigned int rig_told(const struct rig *r, const char *name)

@@ -14,7 +14,7 @@ struct rig {
 	unsigned int tx_flows; /* polls during which the guest still sends */
 	/* what they saw */
 	unsigned int plugs, unplugs, cuts;
-	bool link;
+	bool link, dead;
 	enum vf_receive receive;
 	json_t *told; /* [{"name", "data"}] */
 	/* how operations ended */
