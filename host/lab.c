@@ -86,6 +86,7 @@ static const cyaml_schema_field_t net_fields[] = {
 	CYAML_FIELD_ENUM_PTR("dhcp", OPT | CYAML_FLAG_STRICT, struct file_net, dhcp, switch_words,
 			     ARRAY_SIZE(switch_words)),
 	CYAML_FIELD_STRING_PTR("domain", OPT, struct file_net, domain, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("gateway", OPT, struct file_net, gateway, 0, TEXT_MAX),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t net_value = {
@@ -300,10 +301,11 @@ json_t *lab_to_json(const struct lab *lab)
 		const struct lab_net *net = &lab->nets[n];
 
 		json_array_append_new(
-			nets, json_pack("{s:s, s:o, s:o, s:i, s:s, s:s}", "name", net->name,
+			nets, json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:o}", "name", net->name,
 					"subnet", text_or_none(net->cidr4), "subnet6",
 					text_or_none(net->cidr6), "mtu", (int)net->mtu, "dhcp",
-					net->dhcp ? "on" : "off", "domain", net->domain));
+					net->dhcp ? "on" : "off", "domain", net->domain, "gateway",
+					text_or_none(net->gateway4)));
 	}
 	for (unsigned int v = 0; v < lab->n_vms; v++)
 		json_array_append_new(vms, vm_to_json(lab, &lab->vms[v]));

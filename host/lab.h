@@ -73,6 +73,9 @@ enum lab_hotplug {
  * @mtu:		68..9000; the most a NIC on it may have
  * @dhcp:		DHCP, router advertisements and DNS are served on it
  * @domain:		what the guests' names end in there
+ * @gateway4:		IPv4 router of the guests, in text; "" when there is none
+ * @service4, @service6:	addresses of the services themselves, in text; "" when there are none
+ *			or every address is a guest's. No NIC added later gets them
  */
 struct lab_net {
 	char name[LAB_NAME_MAX + 1];
@@ -84,6 +87,9 @@ struct lab_net {
 	unsigned int prefix4, prefix6;
 	char cidr4[INET_ADDRSTRLEN + 4];  /* "10.0.0.0/24", "" when none */
 	char cidr6[INET6_ADDRSTRLEN + 5]; /* "fd00::/64", "" when none */
+	char gateway4[INET_ADDRSTRLEN];
+	char service4[INET_ADDRSTRLEN];
+	char service6[INET6_ADDRSTRLEN];
 	uint32_t mtu;
 };
 

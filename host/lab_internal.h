@@ -63,7 +63,7 @@ struct file_vm {
 };
 
 struct file_net {
-	char *name, *subnet, *subnet6, *domain;
+	char *name, *subnet, *subnet6, *domain, *gateway;
 	uint32_t *mtu;
 	enum file_switch *dhcp;
 };

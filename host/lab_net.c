@@ -19,6 +19,7 @@
 
 #define FIRST_HOST	4
 #define SMALL_HOST_BITS 4    /* below this many host bits, host numbers start at 1 */
+#define TOP_MAX		4094 /* looking from above for a free number starts here in a large subnet */
 #define IPV6_MIN_MTU	1280 /* RFC 8200 section 5 */
 
 struct addr {
@@ -305,6 +306,37 @@ static void check_domain(struct lab_doc *ld, unsigned int n, const char *domain,
 		snprintf(net->domain, sizeof(net->domain), "%s", domain);
 }
 
+/* What keeps @a from being a host's address of subnet @s. */
+static bool no_host(const struct subnet *s, const struct addr *a)
+{
+	return !s->on || !addr_same_net(a, &s->addr, s->bits) || addr_low_is_zero(a, s->bits) ||
+	       (s->family == AF_INET && addr_low(a, s->bits) == (1ull << s->bits) - 1);
+}
+
+/* When the subnets are known. */
+static void check_gateway(struct lab_doc *ld, unsigned int n, const char *text, struct lab *lab)
+{
+	struct lab_path path = lab_path("networks[%u].gateway", n);
+	struct lab_net *net = &lab->nets[n];
+	struct subnet s = subnet_of(net, AF_INET);
+	char remedy[128];
+	struct addr a;
+
+	if (!text || !strcmp(text, "none"))
+		return;
+	if (addr_parse(AF_INET, text, &a) < 0) {
+		lab_doc_error(ld, path.s, "write an address, or none",
+			      "\"%s\" is not an IPv4 address", text);
+	} else if (no_host(&s, &a)) {
+		snprintf(remedy, sizeof(remedy), "choose one in %s",
+			 s.on ? net->cidr4 : "a subnet");
+		lab_doc_error(ld, path.s, remedy, "%s is no host's address on network %s", text,
+			      net->name);
+	} else {
+		addr_print(AF_INET, &a, net->gateway4, sizeof(net->gateway4));
+	}
+}
+
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
 	static const struct file_net one = {.name = (char *)"default"};
@@ -342,6 +374,7 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 			assign_subnet(lab, n, AF_INET);
 		if (!nets[n].subnet6 && lab->nets[n].mtu >= IPV6_MIN_MTU)
 			assign_subnet(lab, n, AF_INET6);
+		check_gateway(ld, n, nets[n].gateway, lab);
 	}
 	return 0;
 }
@@ -436,27 +469,35 @@ static void check_ip(struct lab_doc *ld, struct lab *lab, unsigned int v, unsign
 			      "%s is already the address of %s/%s", ip, owner->name, who->name);
 }
 
-/* Does a given address of the network have this host number? */
+/* Is the address with this host number a NIC's, the gateway's, or the services'? */
+static bool host_taken(struct lab *lab, unsigned int n, int family, uint64_t host)
+{
+	const struct lab_net *net = &lab->nets[n];
+	struct subnet s = subnet_of(net, family);
+	struct addr a = addr_with_low(s.addr, s.bits, host);
+	char text[INET6_ADDRSTRLEN];
+	socklen_t size;
+
+	if (!s.on)
+		return false;
+	addr_print(family, &a, text, sizeof(text));
+	if (!strcmp(text, family == AF_INET ? net->service4 : net->service6) ||
+	    (family == AF_INET && !strcmp(text, net->gateway4)))
+		return true;
+	for (unsigned int v = 0; v < lab->n_vms; v++)
+		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
+			struct lab_nic *nic = &lab->vms[v].nics[i];
+
+			if (nic->net == n && !strcmp(nic_ip(nic, family, &size), text))
+				return true;
+		}
+	return false;
+}
+
+/* In either family: a NIC has the same number in both. */
 static bool host_used(struct lab *lab, unsigned int net, uint64_t host)
 {
-	static const int families[] = {AF_INET, AF_INET6};
-
-	for (unsigned int k = 0; k < 2; k++) {
-		struct subnet s = subnet_of(&lab->nets[net], families[k]);
-
-		for (unsigned int v = 0; s.on && v < lab->n_vms; v++)
-			for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
-				struct lab_nic *nic = &lab->vms[v].nics[i];
-				socklen_t size;
-				struct addr a, want = addr_with_low(s.addr, s.bits, host);
-
-				if (nic->net == net &&
-				    addr_parse(s.family, nic_ip(nic, s.family, &size), &a) == 0 &&
-				    memcmp(&a, &want, sizeof(a)) == 0)
-					return true;
-			}
-	}
-	return false;
+	return host_taken(lab, net, AF_INET, host) || host_taken(lab, net, AF_INET6, host);
 }
 
 /* True when a NIC is to be given an address of this family. */
@@ -540,6 +581,35 @@ static void assign_net(struct lab_doc *ld, const struct file_lab *f, struct lab 
 		}
 }
 
+/*
+ * The services' own address: host number 2, 3 or 1, which no guest gets by itself; in a subnet so
+ * small that guests get those too, the last that is free.
+ */
+static void give_service(struct lab *lab, unsigned int n, int family)
+{
+	static const uint64_t wanted[] = {2, 3, 1};
+	struct lab_net *net = &lab->nets[n];
+	struct subnet s = subnet_of(net, family);
+	uint64_t host = 0, top = s.bits >= 12 ? TOP_MAX : (1ull << s.bits) - 1;
+	struct addr a;
+
+	if (!s.on)
+		return;
+	for (unsigned int i = 0; s.bits >= SMALL_HOST_BITS && !host && i < ARRAY_SIZE(wanted); i++)
+		if (!host_taken(lab, n, family, wanted[i]))
+			host = wanted[i];
+	for (; !host && top; top--)
+		if (host_fits(net, family, top) && !host_taken(lab, n, family, top))
+			host = top;
+	if (!host)
+		return;
+	a = addr_with_low(s.addr, s.bits, host);
+	if (family == AF_INET)
+		addr_print(family, &a, net->service4, sizeof(net->service4));
+	else
+		addr_print(family, &a, net->service6, sizeof(net->service6));
+}
+
 void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
 	static const int families[] = {AF_INET, AF_INET6};
@@ -552,8 +622,12 @@ void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct l
 				if (text && strcmp(text, "none") != 0)
 					check_ip(ld, lab, v, i, families[k], text);
 			}
-	for (unsigned int n = 0; n < lab->n_nets; n++)
+	for (unsigned int n = 0; n < lab->n_nets; n++) {
 		assign_net(ld, f, lab, n);
+		if (lab->nets[n].dhcp)
+			for (unsigned int k = 0; k < 2; k++)
+				give_service(lab, n, families[k]);
+	}
 }
 
 /* ---- a NIC more ---- */
@@ -581,7 +655,6 @@ static int give_address(struct lab *lab, struct lab_nic *nic, int family, const 
 	struct addr a;
 	socklen_t size;
 	char *ip = nic_ip(nic, family, &size);
-	uint64_t low;
 
 	ip[0] = '\0';
 	if (text && !strcmp(text, "none"))
@@ -601,9 +674,7 @@ static int give_address(struct lab *lab, struct lab_nic *nic, int family, const 
 		snprintf(why, why_size, "\"%.60s\" is not an IPv%d address", text, version);
 		return -EINVAL;
 	}
-	low = addr_low(&a, s.bits);
-	if (!s.on || !addr_same_net(&a, &s.addr, s.bits) || addr_low_is_zero(&a, s.bits) ||
-	    (family == AF_INET && low == (1ull << s.bits) - 1)) {
+	if (no_host(&s, &a)) {
 		snprintf(why, why_size, "%s is no host's address on network %s", text, net->name);
 		return -EINVAL;
 	}
@@ -614,6 +685,11 @@ static int give_address(struct lab *lab, struct lab_nic *nic, int family, const 
 	addr_print(family, &a, ip, size);
 	if (address_taken(lab, nic, family, ip)) {
 		snprintf(why, why_size, "%s is another NIC's address", ip);
+		return -EEXIST;
+	}
+	if (!strcmp(ip, family == AF_INET ? net->service4 : net->service6)) {
+		snprintf(why, why_size, "%s is the address of network %s's services", ip,
+			 net->name);
 		return -EEXIST;
 	}
 	return 0;

@@ -5,16 +5,14 @@
 
 #include <arpa/inet.h>
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/pidfd.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,37 +21,37 @@
 #include "host/netsvc_internal.h"
 #include "vswitch/ports/tap.h"
 
-#define MAX_ENDS      5	   /* unexpected ends in ENDS_WINDOW, then it is left alone */
-#define ENDS_WINDOW   60   /* s */
-#define RETRY_MS      200  /* before the first restart, then twice as long each time */
-#define MAX_FORMER    256  /* addresses of NICs that are gone; more: forget all by a restart */
-#define FORGET_MS     2000 /* between restarts that a guest brings about */
-#define MAX_LINE      200  /* of dnsmasq's output */
+#define MAX_ENDS      5	    /* unexpected ends in ENDS_WINDOW, then it is left alone */
+#define ENDS_WINDOW   60    /* s */
+#define RETRY_MS      200   /* before the first restart, then twice as long each time */
+#define FAILED_MS     30000 /* after it failed, then twice as long each time */
+#define FAILED_STEPS  4	    /* ... so often */
+#define FORGET_MS     2000  /* between two times that guests make us forget leases */
+#define TIDY_MS	      200
+#define LEASES_MAX    (2u << 20) /* bytes of its lease file that are read */
+#define MAX_LINE      200	 /* of dnsmasq's output */
 #define MAX_FILE_TEXT 512
-
-/* An address that a NIC had, which dnsmasq believes to be leased to it for ever. */
-struct former {
-	uint8_t mac[6];
-	char ip4[INET_ADDRSTRLEN], ip6[INET6_ADDRSTRLEN];
-};
 
 struct netsvc {
 	struct netsvc_conf conf; /* texts are ours, see below */
 	char dir[PATH_MAX / 4], name[LAB_NAME_MAX + 1], port_name[40];
 	struct netsvc_plan plan;
-	char *program;
+	char *wanted, *program; /* as configured; as found */
 	char **argv;
 
 	enum netsvc_state state;
 	char reason[400];
 	unsigned int restarts;	 /* ever */
-	uint64_t forgot_ns;	 /* last planned restart */
-	bool planned;		 /* its end is our wish, to start anew */
+	unsigned int n_failed;	 /* since it last ran for a while */
+	uint64_t running_ns;	 /* since when */
+	uint64_t retry_ns;	 /* FAILED: when it is tried again; 0: never */
+	uint64_t forgot_ns;	 /* last time that a guest made us forget leases */
 	uint64_t ends[MAX_ENDS]; /* times of unexpected ends, now_ns(), the oldest overwritten */
 	unsigned int n_ends;
 
 	struct netsvc_child child;
-	struct event *on_sock, *on_log, *on_end, *timer;
+	int leases; /* dnsmasq's lease file, in memory */
+	struct event *on_sock, *on_log, *on_end, *timer, *tidy;
 	struct tap *tap;
 	bool attached;
 	char line[MAX_LINE], said[MAX_LINE]; /* being read; the last whole one */
@@ -61,8 +59,6 @@ struct netsvc {
 
 	struct netsvc_entry *hosts;
 	size_t n_hosts, room;
-	struct former *former;
-	size_t n_former;
 };
 
 static const char *const state_names[] = {
@@ -76,6 +72,17 @@ static_assert(ARRAY_SIZE(state_names) == NETSVC_N_STATES, "every state has a nam
 const char *netsvc_state_name(enum netsvc_state s)
 {
 	return state_names[s];
+}
+
+/* NULL: it is not waiting to be tried again. */
+static json_t *retry_json(const struct netsvc *ns)
+{
+	uint64_t now = now_ns();
+
+	if (ns->state != NETSVC_FAILED || !ns->retry_ns)
+		return NULL;
+	return json_integer(ns->retry_ns > now ? (json_int_t)((ns->retry_ns - now) / NSEC_PER_MSEC)
+					       : 0);
 }
 
 static void set_state(struct netsvc *ns, enum netsvc_state s, const char *reason)
@@ -92,113 +99,48 @@ static void set_state(struct netsvc *ns, enum netsvc_state s, const char *reason
 		 "%s: %s%s%s", ns->name, state_names[s], *ns->reason ? ": " : "", ns->reason);
 	if (!ns->conf.event)
 		return;
-	data = json_pack("{s:s, s:s, s:s, s:s*}", "network", ns->name, "state", state_names[s],
-			 "previous", state_names[prev], "reason", *ns->reason ? ns->reason : NULL);
+	data = json_pack("{s:s, s:s, s:s, s:s*, s:o*}", "network", ns->name, "state",
+			 state_names[s], "previous", state_names[prev], "reason",
+			 *ns->reason ? ns->reason : NULL, "retry_ms", retry_json(ns));
 	ns->conf.event(ns->conf.arg, "NETSVC_STATE", data);
 }
 
 /* ---- files ---- */
 
-static const char *const folders[] = {"dhcp", "dns"};
-
-static void host_path(const struct netsvc *ns, const char *folder, const uint8_t m[6], char *out,
-		      size_t size)
+static void host_name(const uint8_t m[6], char name[16])
 {
-	snprintf(out, size, "%s/%s/%02x%02x%02x%02x%02x%02x", ns->dir, folder, m[0], m[1], m[2],
-		 m[3], m[4], m[5]);
-}
-
-/* The file appears whole or not at all; without text it goes. */
-static int put_file(const struct netsvc *ns, const char *folder, const uint8_t mac[6],
-		    const char *text)
-{
-	char path[PATH_MAX / 2], fresh[PATH_MAX / 2];
-	size_t size = strlen(text);
-	int fd, rc = 0;
-
-	host_path(ns, folder, mac, path, sizeof(path));
-	if (!size)
-		return unlink(path) < 0 && errno != ENOENT ? -errno : 0;
-	snprintf(fresh, sizeof(fresh), "%s/new", ns->dir);
-	fd = open(fresh, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
-	if (fd < 0)
-		return -errno;
-	/* Whatever the daemon's umask: nobody must be able to read it. */
-	if (fchmod(fd, 0644) < 0 || write(fd, text, size) != (ssize_t)size)
-		rc = errno ? -errno : -EIO;
-	fd_close(&fd);
-	if (!rc && rename(fresh, path) < 0)
-		rc = -errno;
-	if (rc)
-		unlink(fresh);
-	return rc;
+	snprintf(name, 16, "%02x%02x%02x%02x%02x%02x", m[0], m[1], m[2], m[3], m[4], m[5]);
 }
 
 static int put_host(const struct netsvc *ns, const struct netsvc_entry *e)
 {
-	char text[MAX_FILE_TEXT];
-	int rc;
+	char text[MAX_FILE_TEXT], name[16];
+	int rc = 0;
 
+	if (e->mtu) {
+		/* Before the line that uses the tag. It is true for ever, so it is never removed.
+		 */
+		snprintf(name, sizeof(name), "mtu%u", e->mtu);
+		netsvc_mtu_line(e, text, sizeof(text));
+		rc = netsvc_files_put(ns->dir, NETSVC_OPTS, name, text);
+	}
+	host_name(e->mac, name);
 	netsvc_dhcp_line(e, text, sizeof(text));
-	rc = put_file(ns, "dhcp", e->mac, text);
-	if (rc)
-		return rc;
+	if (!rc)
+		rc = netsvc_files_put(ns->dir, NETSVC_DHCP, name, text);
 	netsvc_dns_lines(e, ns->plan.domain, text, sizeof(text));
-	return put_file(ns, "dns", e->mac, text);
-}
-
-static void empty_folder(const char *path)
-{
-	DIR *d = opendir(path);
-	struct dirent *de;
-
-	while (d && (de = readdir(d)))
-		if (strcmp(de->d_name, ".") != 0 && strcmp(de->d_name, "..") != 0)
-			unlinkat(dirfd(d), de->d_name, 0);
-	if (d)
-		closedir(d);
-}
-
-static void remove_files(const struct netsvc *ns)
-{
-	char path[PATH_MAX / 2];
-
-	for (unsigned int i = 0; i < ARRAY_SIZE(folders); i++) {
-		snprintf(path, sizeof(path), "%s/%s", ns->dir, folders[i]);
-		empty_folder(path);
-		rmdir(path);
-	}
-	empty_folder(ns->dir);
-	rmdir(ns->dir);
-}
-
-static int make_folder(const char *path)
-{
-	if (mkdir(path, 0755) < 0 && errno != EEXIST)
-		return -errno;
-	return chmod(path, 0755) < 0 ? -errno : 0;
-}
-
-/* The folder above is nobody's business but the daemon's; it may be missing. */
-static int make_files(const struct netsvc *ns)
-{
-	char path[PATH_MAX / 2], *slash;
-	int rc;
-
-	snprintf(path, sizeof(path), "%s", ns->dir);
-	slash = strrchr(path, '/');
-	if (slash && slash != path) {
-		*slash = '\0';
-		if (mkdir(path, 0700) < 0 && errno != EEXIST)
-			return -errno;
-	}
-	remove_files(ns);
-	rc = make_folder(ns->dir);
-	for (unsigned int i = 0; !rc && i < ARRAY_SIZE(folders); i++) {
-		snprintf(path, sizeof(path), "%s/%s", ns->dir, folders[i]);
-		rc = make_folder(path);
-	}
+	if (!rc)
+		rc = netsvc_files_put(ns->dir, NETSVC_DNS, name, text);
 	return rc;
+}
+
+static void remove_host(const struct netsvc *ns, const uint8_t mac[6])
+{
+	char name[16];
+
+	host_name(mac, name);
+	netsvc_files_put(ns->dir, NETSVC_DHCP, name, "");
+	netsvc_files_put(ns->dir, NETSVC_DNS, name, "");
 }
 
 /* ---- the process ---- */
@@ -237,12 +179,30 @@ static void kill_child(struct netsvc *ns, int sig)
 		pidfd_send_signal(ns->child.pidfd, sig, NULL, 0);
 }
 
-/* An end that no restart can mend. on_end follows where there is a child. */
+static struct timeval ms_to_tv(unsigned int ms)
+{
+	return (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+}
+
+/* Somebody may mend what is in the way: it is tried again, ever more seldom. */
+static void fail_for_now(struct netsvc *ns, const char *reason)
+{
+	unsigned int ms = ns->conf.retry_ms ? ns->conf.retry_ms : FAILED_MS;
+	struct timeval tv;
+
+	ms <<= MIN(ns->n_failed, (unsigned int)FAILED_STEPS);
+	ns->n_failed++;
+	tv = ms_to_tv(ms);
+	ns->retry_ns = evtimer_add(ns->timer, &tv) ? 0 : now_ns() + ms * NSEC_PER_MSEC;
+	set_state(ns, NETSVC_FAILED, reason);
+}
+
+/* An end that a restart at once would not mend. on_end follows where there is a child. */
 static void fail(struct netsvc *ns, const char *reason)
 {
 	kill_child(ns, SIGKILL);
 	drop_port(ns);
-	set_state(ns, NETSVC_FAILED, reason);
+	fail_for_now(ns, reason);
 }
 
 static void take_tap(struct netsvc *ns, int fd)
@@ -268,8 +228,10 @@ static void take_tap(struct netsvc *ns, int fd)
 /* Running: it was executed, and it speaks, which dnsmasq does first when it listens. */
 static void check_running(struct netsvc *ns)
 {
-	if (ns->state == NETSVC_STARTING && ns->attached && ns->child.sock < 0 && *ns->said)
-		set_state(ns, NETSVC_RUNNING, NULL);
+	if (ns->state != NETSVC_STARTING || !ns->attached || ns->child.sock >= 0 || !*ns->said)
+		return;
+	ns->running_ns = now_ns();
+	set_state(ns, NETSVC_RUNNING, NULL);
 }
 
 /* False when there is nothing more to read for now. */
@@ -314,23 +276,100 @@ static void on_sock(evutil_socket_t fd, short what, void *arg)
 		;
 }
 
-static void restart(struct netsvc *ns, const char *why);
+/* ---- leases ---- */
+
+static bool is_pools(const struct netsvc_plan *p, const struct in_addr *a)
+{
+	return p->pool4 && ntohl(a->s_addr) >= p->first4 && ntohl(a->s_addr) <= p->last4;
+}
+
+/* Does @l keep an address from the NIC whose it is, or from one that may come? */
+static bool is_stray(const struct netsvc *ns, const struct netsvc_lease *l)
+{
+	char ip[INET6_ADDRSTRLEN];
+
+	inet_ntop(l->family, l->family == AF_INET ? (void *)&l->ip4 : (void *)&l->ip6, ip,
+		  sizeof(ip));
+	for (size_t i = 0; i < ns->n_hosts; i++) {
+		const struct netsvc_entry *e = &ns->hosts[i];
+
+		if (l->family == AF_INET6 && !strcmp(e->ip6, ip))
+			return false;
+		if (l->family == AF_INET && !strcmp(e->ip4, ip))
+			return l->hw_len != 6 || memcmp(l->hw, e->mac, 6) != 0;
+	}
+	return l->family == AF_INET6 || !is_pools(&ns->plan, &l->ip4);
+}
+
+enum which { STRAYS, ALL6_TOO };
+
+/* Make dnsmasq forget leases: those in somebody's way and that of @ip6, or all of DHCPv6. */
+static void forget(struct netsvc *ns, enum which which, const char *ip6)
+{
+	uint8_t frame[NETSVC_FRAME_MAX];
+	struct netsvc_lease l;
+	char *text, *line, *save = NULL, ip[INET6_ADDRSTRLEN];
+	size_t size;
+	ssize_t n;
+	int rc;
+
+	if (ns->leases < 0 || !ns->tap)
+		return;
+	text = malloc(LEASES_MAX);
+	if (!text)
+		return;
+	n = pread(ns->leases, text, LEASES_MAX - 1, 0);
+	text[n > 0 ? n : 0] = '\0';
+	for (line = strtok_r(text, "\n", &save); line; line = strtok_r(NULL, "\n", &save)) {
+		if (netsvc_lease_parse(line, &l))
+			continue;
+		if (!is_stray(ns, &l) &&
+		    (l.family == AF_INET ||
+		     (which != ALL6_TOO &&
+		      strcmp(inet_ntop(AF_INET6, &l.ip6, ip, sizeof(ip)), ip6) != 0)))
+			continue;
+		size = netsvc_release_frame(&ns->plan, &l, frame);
+		rc = size ? tap_inject(ns->tap, frame, size) : 0;
+		if (rc)
+			log_warn("%s: a lease stays: %s", ns->name, strerror(-rc));
+	}
+	free(text);
+}
+
+/* dnsmasq answers first and writes then: what it was about to write is found a little later. */
+static void on_tidy(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	forget(arg, STRAYS, "");
+}
+
+static void hosts_changed(struct netsvc *ns, const char *ip6)
+{
+	const struct timeval later = {.tv_usec = TIDY_MS * 1000};
+
+	forget(ns, STRAYS, ip6);
+	evtimer_add(ns->tidy, &later);
+}
 
 /*
- * DHCPv6 leases belong to client identifier and IAID. A guest's NIC that asks with new ones, after
- * a reboot or with another client, is refused its own address for as long as the old lease lasts,
- * and ours last for ever. Strangers are not answered at all, so who is refused is a guest.
+ * A guest was refused its own address, since it is leased to another client. By DHCPv6 that is the
+ * guest itself before its client was started again with new identifiers: strangers are not
+ * answered at all. The line does not say which guest; the others' leases are infinite, so nobody
+ * misses one, and who asks again gets it again.
  */
 static void look_for_refusal(struct netsvc *ns)
 {
 	uint64_t now = now_ns();
 
-	if (ns->state != NETSVC_RUNNING || ns->planned ||
+	if (!strstr(ns->said, "not using configured address ") &&
 	    !strstr(ns->said, "no addresses available"))
 		return;
 	if (ns->forgot_ns && now - ns->forgot_ns < FORGET_MS * NSEC_PER_MSEC)
 		return;
-	restart(ns, "a guest is another DHCPv6 client than before");
+	ns->forgot_ns = now;
+	log_info("%s: %s", ns->name, ns->said);
+	forget(ns, ALL6_TOO, "");
 }
 
 /* dnsmasq's lines; what it said last is the reason when it ends. */
@@ -372,9 +411,19 @@ static void start(struct netsvc *ns);
 
 static void on_timer(evutil_socket_t fd, short what, void *arg)
 {
+	struct netsvc *ns = arg;
+	const struct timeval soon = {.tv_usec = 100000};
+
 	(void)fd;
 	(void)what;
-	start(arg);
+	/* After a failure: the child that was killed is still dying. */
+	if (ns->child.pid) {
+		evtimer_add(ns->timer, &soon);
+		return;
+	}
+	if (ns->state == NETSVC_FAILED)
+		ns->restarts++;
+	start(ns);
 }
 
 /* It ended without our wish: again, unless that happens all the time. */
@@ -389,14 +438,14 @@ static void start_later(struct netsvc *ns, const char *reason)
 	if (oldest && now - oldest < ENDS_WINDOW * NSEC_PER_SEC) {
 		snprintf(why, sizeof(why), "%.300s (%d times in %d s)", reason, MAX_ENDS + 1,
 			 ENDS_WINDOW);
-		set_state(ns, NETSVC_FAILED, why);
+		fail_for_now(ns, why);
 		return;
 	}
 	for (unsigned int i = 0; i < MAX_ENDS; i++)
 		if (ns->ends[i] != now && ns->ends[i] &&
 		    now - ns->ends[i] < ENDS_WINDOW * NSEC_PER_SEC)
 			ms *= 2;
-	tv = (struct timeval){.tv_sec = ms / 1000, .tv_usec = (suseconds_t)(ms % 1000) * 1000};
+	tv = ms_to_tv(ms);
 	ns->restarts++;
 	set_state(ns, NETSVC_WAITING, reason);
 	if (evtimer_add(ns->timer, &tv))
@@ -421,11 +470,8 @@ static void on_end(evutil_socket_t fd, short what, void *arg)
 	drop_child(ns);
 	if (ns->state == NETSVC_FAILED)
 		return;
-	if (ns->planned) {
-		ns->planned = false;
-		start(ns);
-		return;
-	}
+	if (ns->state == NETSVC_RUNNING && now_ns() - ns->running_ns > ENDS_WINDOW * NSEC_PER_SEC)
+		ns->n_failed = 0;
 	/* "dnsmasq: ..." and "dnsmasq[pid]: ..." */
 	said = strstr(ns->said, ": ");
 	said = said ? said + 2 : ns->said;
@@ -449,6 +495,23 @@ static struct event *watch(struct netsvc *ns, int fd, event_callback_fn fn)
 	return ev;
 }
 
+/* And makes its command line. False: it is not here. */
+static bool look_for_program(struct netsvc *ns)
+{
+	char *found = netsvc_find_program(ns->wanted), **argv;
+
+	if (!found)
+		return false;
+	argv = netsvc_args(&ns->plan, found);
+	if (!argv) {
+		free(found);
+		return false;
+	}
+	ns->program = found;
+	ns->argv = argv;
+	return true;
+}
+
 static void start(struct netsvc *ns)
 {
 	char why[100];
@@ -456,9 +519,16 @@ static void start(struct netsvc *ns)
 
 	ns->said[0] = '\0';
 	ns->line_len = 0;
-	ns->n_former = 0; /* its leases are in its memory only */
+	if (!ns->program && !look_for_program(ns)) {
+		fail_for_now(ns, "dnsmasq is not here: install the package dnsmasq-base");
+		return;
+	}
 	set_state(ns, NETSVC_STARTING, NULL);
-	rc = netsvc_spawn(&ns->plan, ns->dir, ns->argv, &ns->child);
+	/* Nothing is leased when it starts. */
+	fd_close(&ns->leases);
+	ns->leases = memfd_create("dnsmasq-leases", MFD_CLOEXEC);
+	rc = ns->leases < 0 ? -errno
+			    : netsvc_spawn(&ns->plan, ns->dir, ns->argv, ns->leases, &ns->child);
 	if (rc) {
 		snprintf(why, sizeof(why), "no process: %s", strerror(-rc));
 		start_later(ns, why);
@@ -480,18 +550,6 @@ static void reread(struct netsvc *ns)
 {
 	if (ns->state == NETSVC_RUNNING)
 		kill_child(ns, SIGHUP);
-}
-
-/* Forget all leases. Clients keep theirs: an authoritative server confirms what they ask for. */
-static void restart(struct netsvc *ns, const char *why)
-{
-	ns->n_former = 0;
-	ns->forgot_ns = now_ns();
-	if (ns->state != NETSVC_RUNNING && ns->state != NETSVC_STARTING)
-		return;
-	log_info("%s: starting again: %s", ns->name, why);
-	ns->planned = true;
-	kill_child(ns, SIGKILL);
 }
 
 /* ---- hosts ---- */
@@ -525,21 +583,6 @@ static bool host_clashes(const struct netsvc *ns, const struct netsvc_entry *e)
 		!memcmp(&ip6, &ns->plan.ip6, sizeof(ip6)));
 }
 
-/* May dnsmasq believe that an address of @e is leased to another client? */
-static bool may_be_leased(const struct netsvc *ns, const struct netsvc_entry *e)
-{
-	struct in_addr ip4;
-
-	for (size_t i = 0; i < ns->n_former; i++)
-		/* The same NIC again is the same client by DHCPv4, but not always by DHCPv6. */
-		if (same_ip(e->ip6, ns->former[i].ip6) ||
-		    (same_ip(e->ip4, ns->former[i].ip4) &&
-		     memcmp(e->mac, ns->former[i].mac, 6) != 0))
-			return true;
-	return ns->plan.pool4 && inet_pton(AF_INET, e->ip4, &ip4) == 1 &&
-	       ntohl(ip4.s_addr) >= ns->plan.first4 && ntohl(ip4.s_addr) <= ns->plan.last4;
-}
-
 static int add_host(struct netsvc *ns, const struct netsvc_host *host)
 {
 	struct netsvc_entry e, *more;
@@ -547,6 +590,9 @@ static int add_host(struct netsvc *ns, const struct netsvc_host *host)
 
 	if (rc)
 		return rc;
+	if (e.mtu == ns->plan.mtu)
+		e.mtu = 0;
+	e.router = same_ip(e.ip4, ns->plan.gateway4);
 	if (host_clashes(ns, &e))
 		return -EEXIST;
 	if (ns->n_hosts == ns->room) {
@@ -564,7 +610,7 @@ static int add_host(struct netsvc *ns, const struct netsvc_host *host)
 			e.first = false;
 	rc = put_host(ns, &e);
 	if (rc) {
-		put_file(ns, "dhcp", e.mac, "");
+		remove_host(ns, e.mac);
 		return rc;
 	}
 	ns->hosts[ns->n_hosts++] = e;
@@ -575,8 +621,9 @@ int netsvc_host_add(struct netsvc *ns, const struct netsvc_host *host)
 {
 	int rc = add_host(ns, host);
 
-	if (!rc && may_be_leased(ns, &ns->hosts[ns->n_hosts - 1]))
-		restart(ns, "an address is given again");
+	/* A stranger may have its address, of the pool. */
+	if (!rc)
+		hosts_changed(ns, ns->hosts[ns->n_hosts - 1].ip6);
 	return rc;
 }
 
@@ -590,8 +637,7 @@ int netsvc_host_del(struct netsvc *ns, const uint8_t mac[6])
 	gone = *e;
 	memmove(e, e + 1, (size_t)(ns->hosts + ns->n_hosts - (e + 1)) * sizeof(*e));
 	ns->n_hosts--;
-	put_file(ns, "dhcp", mac, "");
-	put_file(ns, "dns", mac, "");
+	remove_host(ns, mac);
 	for (size_t i = 0; gone.first && i < ns->n_hosts; i++) {
 		if (strcmp(ns->hosts[i].vm, gone.vm) != 0)
 			continue;
@@ -600,37 +646,12 @@ int netsvc_host_del(struct netsvc *ns, const uint8_t mac[6])
 		rc = put_host(ns, &ns->hosts[i]);
 		break;
 	}
-	if (ns->n_former == MAX_FORMER) {
-		restart(ns, "many NICs are gone");
-		return rc;
-	}
-	memcpy(ns->former[ns->n_former].mac, gone.mac, 6);
-	memcpy(ns->former[ns->n_former].ip4, gone.ip4, sizeof(gone.ip4));
-	memcpy(ns->former[ns->n_former++].ip6, gone.ip6, sizeof(gone.ip6));
+	hosts_changed(ns, gone.ip6);
 	reread(ns);
 	return rc;
 }
 
 /* ---- making and ending ---- */
-
-/* The program's path, or NULL when it is not here. */
-static char *find_program(const char *wanted)
-{
-	const char *path = getenv("PATH");
-	char dirs[PATH_MAX], found[PATH_MAX], *save = NULL;
-
-	if (wanted)
-		return strdup(wanted);
-	snprintf(dirs, sizeof(dirs), "%s:/usr/sbin:/usr/local/sbin:/sbin", path ? path : "");
-	for (char *dir = strtok_r(dirs, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
-		if (dir[0] != '/' ||
-		    snprintf(found, sizeof(found), "%s/dnsmasq", dir) >= (int)sizeof(found))
-			continue;
-		if (access(found, X_OK) == 0)
-			return strdup(found);
-	}
-	return NULL;
-}
 
 static int add_lab_hosts(struct netsvc *ns)
 {
@@ -642,6 +663,7 @@ static int add_lab_hosts(struct netsvc *ns)
 			const struct lab_nic *nic = &lab->vms[v].nics[i];
 			struct netsvc_host host = {.ip4 = nic->ip4,
 						   .ip6 = nic->ip6,
+						   .mtu = nic->mtu,
 						   .vm = lab->vms[v].name,
 						   .nic = nic->name};
 
@@ -652,7 +674,7 @@ static int add_lab_hosts(struct netsvc *ns)
 	return rc;
 }
 
-/* What can be known to be in the way before anything is started. */
+/* What no later try would mend. */
 static bool can_start(struct netsvc *ns, int plan_rc)
 {
 	if (plan_rc == -EDESTADDRREQ)
@@ -660,13 +682,7 @@ static bool can_start(struct netsvc *ns, int plan_rc)
 	else if (plan_rc)
 		set_state(ns, NETSVC_FAILED,
 			  "no address is left for the service: use a larger subnet");
-	else if (!ns->program)
-		set_state(ns, NETSVC_FAILED,
-			  "dnsmasq is not here: install the package "
-			  "dnsmasq-base");
-	else
-		return true;
-	return false;
+	return !plan_rc;
 }
 
 struct netsvc *netsvc_start(const struct netsvc_conf *conf)
@@ -680,14 +696,14 @@ struct netsvc *netsvc_start(const struct netsvc_conf *conf)
 	ns->conf = *conf;
 	ns->state = NETSVC_STARTING;
 	ns->child = (struct netsvc_child){.pidfd = -1, .sock = -1, .log = -1};
+	ns->leases = -1;
 	snprintf(ns->name, sizeof(ns->name), "%s", net->name);
 	snprintf(ns->port_name, sizeof(ns->port_name), "%s/services", net->name);
 	plan_rc = netsvc_plan(conf->lab, conf->net, &ns->plan);
-	ns->program = find_program(conf->dnsmasq);
-	ns->argv = netsvc_args(&ns->plan, ns->program ? ns->program : "dnsmasq");
-	ns->former = calloc(MAX_FORMER, sizeof(*ns->former));
+	ns->wanted = conf->dnsmasq ? strdup(conf->dnsmasq) : NULL;
 	ns->timer = evtimer_new(conf->base, on_timer, ns);
-	if (!ns->argv || !ns->former || !ns->timer) {
+	ns->tidy = evtimer_new(conf->base, on_tidy, ns);
+	if ((conf->dnsmasq && !ns->wanted) || !ns->timer || !ns->tidy) {
 		netsvc_stop(ns);
 		errno = ENOMEM;
 		return NULL;
@@ -698,7 +714,7 @@ struct netsvc *netsvc_start(const struct netsvc_conf *conf)
 		errno = ENAMETOOLONG;
 		return NULL;
 	}
-	rc = make_files(ns);
+	rc = netsvc_files_make(ns->dir);
 	if (!rc)
 		rc = add_lab_hosts(ns);
 	if (rc) {
@@ -716,17 +732,19 @@ void netsvc_stop(struct netsvc *ns)
 		return;
 	ns->conf.event = NULL;
 	event_drop(&ns->timer);
+	event_drop(&ns->tidy);
 	if (ns->child.pid) {
 		kill_child(ns, SIGKILL);
 		waitid(P_PIDFD, (id_t)ns->child.pidfd, &(siginfo_t){0}, WEXITED);
 	}
 	drop_child(ns);
 	if (*ns->dir)
-		remove_files(ns);
+		netsvc_files_remove(ns->dir);
+	fd_close(&ns->leases);
 	netsvc_args_free(ns->argv);
 	free(ns->program);
+	free(ns->wanted);
 	free(ns->hosts);
-	free(ns->former);
 	free(ns);
 }
 
@@ -748,16 +766,19 @@ static json_t *text_or_null(const char *s)
 json_t *netsvc_json(const struct netsvc *ns)
 {
 	char ip4[INET_ADDRSTRLEN] = "", ip6[INET6_ADDRSTRLEN] = "";
+	json_t *retry;
 
 	if (!ns)
 		return json_pack("{s:s}", "state", "off");
+	retry = retry_json(ns);
 	if (ns->plan.has4)
 		inet_ntop(AF_INET, &ns->plan.ip4, ip4, sizeof(ip4));
 	if (ns->plan.has6)
 		inet_ntop(AF_INET6, &ns->plan.ip6, ip6, sizeof(ip6));
-	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:i, s:i}", "state",
+	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:i, s:o, s:i}", "state",
 			 state_names[ns->state], "reason", text_or_null(ns->reason), "ip4",
 			 text_or_null(ip4), "ip6", text_or_null(ip6), "domain", ns->plan.domain,
 			 "pid", ns->child.pid ? json_integer(ns->child.pid) : json_null(),
-			 "restarts", (int)ns->restarts, "hosts", (int)ns->n_hosts);
+			 "restarts", (int)ns->restarts, "retry_ms", retry ? retry : json_null(),
+			 "hosts", (int)ns->n_hosts);
 }

@@ -4,7 +4,7 @@
  * by dnsmasq behind a TAP port. docs/network.md.
  *
  *	netsvc_start() --> STARTING --> RUNNING --ended--> WAITING --> STARTING ...
- *	                       \------------\--too often--> FAILED
+ *	                       \------------\--too often--> FAILED --ever more seldom--> STARTING
  *
  * A child of the daemon goes into a network namespace of its own, makes the TAP there, passes its
  * descriptor back and becomes dnsmasq. It dies with the daemon. A network's guests work without
@@ -31,7 +31,7 @@ enum netsvc_state {
 	NETSVC_STARTING, /* the child makes its namespace and TAP */
 	NETSVC_RUNNING,	 /* dnsmasq runs, the port is attached */
 	NETSVC_WAITING,	 /* it ended; the next start is due */
-	NETSVC_FAILED,	 /* it cannot be started, or ended too often; netsvc_json() says why */
+	NETSVC_FAILED,	 /* it cannot be started, or ended too often; tried again later */
 	NETSVC_N_STATES
 };
 const char *netsvc_state_name(enum netsvc_state s);
@@ -45,8 +45,9 @@ const char *netsvc_state_name(enum netsvc_state s);
  * @port_net:	the switch's network that the TAP port is attached to
  * @worker:	serves the TAP
  * @dnsmasq:	path of the program; NULL: found in PATH, /usr/sbin, /usr/local/sbin
- * @event:	NETSVC_STATE {"network", "state", "previous", "reason"}; @data is stolen. May be
- *		called within netsvc_start(), never within netsvc_stop()
+ * @retry_ms:	from a failure to the next try; doubles four times. 0: 30 s
+ * @event:	NETSVC_STATE {"network", "state", "previous", "reason", "retry_ms"}; @data is
+ *		stolen. May be called within netsvc_start(), never within netsvc_stop()
  */
 struct netsvc_conf {
 	const char *dir;
@@ -56,6 +57,7 @@ struct netsvc_conf {
 	struct vsw_net *port_net;
 	struct worker *worker;
 	const char *dnsmasq;
+	unsigned int retry_ms;
 	void (*event)(void *arg, const char *name, json_t *data);
 	void *arg;
 };
@@ -72,11 +74,13 @@ void netsvc_stop(struct netsvc *ns);
  * struct netsvc_host - A guest's NIC as the services know it
  * @mac:	what its DHCP requests come from
  * @ip4, @ip6:	its addresses; "" for none (then DHCPv4 gives one of the pool)
+ * @mtu:	what DHCPv4 tells it; 0: the network's
  * @vm, @nic:	names in DNS: "nic.vm" always, and "vm" for the first NIC of that VM on this network
  */
 struct netsvc_host {
 	uint8_t mac[6];
 	const char *ip4, *ip6;
+	uint32_t mtu;
 	const char *vm, *nic;
 };
 
@@ -92,8 +96,8 @@ enum netsvc_state netsvc_state(const struct netsvc *ns);
 /* The service's own port at the switch; NULL while it has none. For stats and captures. */
 struct vsw_port *netsvc_port(struct netsvc *ns);
 /*
- * {"state", "reason", "ip4", "ip6", "domain", "pid", "restarts", "hosts"}; a new reference. @ns may
- * be NULL: {"state": "off", ...}.
+ * {"state", "reason", "ip4", "ip6", "domain", "pid", "restarts", "retry_ms", "hosts"}; a new
+ * reference. @ns may be NULL: {"state": "off", ...}.
  */
 json_t *netsvc_json(const struct netsvc *ns);
 

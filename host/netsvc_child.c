@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <limits.h>
 #include <linux/capability.h>
 #include <linux/if_tun.h>
 #include <linux/ipv6.h>
@@ -29,6 +30,7 @@
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mount.h>
@@ -249,7 +251,7 @@ static void drop_rights(int sock, bool in_userns)
 }
 
 static _Noreturn void child(const struct netsvc_plan *plan, const char *dir, char *const argv[],
-			    int sock, int log, pid_t parent)
+			    int leases, int sock, int log, pid_t parent)
 {
 	static char *const env[] = {(char *)"PATH=/usr/sbin:/usr/bin:/sbin:/bin",
 				    (char *)"LC_ALL=C", NULL};
@@ -257,7 +259,7 @@ static _Noreturn void child(const struct netsvc_plan *plan, const char *dir, cha
 	struct iovec iov = {.iov_base = &done, .iov_len = sizeof(done)};
 	sigset_t none;
 	bool in_userns;
-	int tap, null, rc;
+	int tap, rc;
 
 	umask(077);
 	/* Out of the terminal's process group: Ctrl-C is for the daemon, which ends us in order. */
@@ -267,8 +269,7 @@ static _Noreturn void child(const struct netsvc_plan *plan, const char *dir, cha
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	signal(SIGPIPE, SIG_DFL);
 	sock = fcntl(sock, F_DUPFD_CLOEXEC, CHILD_FD_BASE);
-	null = open("/dev/null", O_RDWR | O_CLOEXEC);
-	if (sock < 0 || null < 0 || dup2(null, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
+	if (sock < 0 || dup2(leases, 0) < 0 || dup2(log, 1) < 0 || dup2(log, 2) < 0)
 		_exit(126);
 	in_userns = enter_namespaces(sock);
 	set_up_ipv6();
@@ -288,7 +289,25 @@ static _Noreturn void child(const struct netsvc_plan *plan, const char *dir, cha
 
 /* ---- in the daemon ---- */
 
-int netsvc_spawn(const struct netsvc_plan *plan, const char *dir, char *const argv[],
+char *netsvc_find_program(const char *wanted)
+{
+	const char *path = getenv("PATH");
+	char dirs[PATH_MAX], found[PATH_MAX], *save = NULL;
+
+	if (wanted)
+		return strdup(wanted);
+	snprintf(dirs, sizeof(dirs), "%s:/usr/sbin:/usr/local/sbin:/sbin", path ? path : "");
+	for (char *dir = strtok_r(dirs, ":", &save); dir; dir = strtok_r(NULL, ":", &save)) {
+		if (dir[0] != '/' ||
+		    snprintf(found, sizeof(found), "%s/dnsmasq", dir) >= (int)sizeof(found))
+			continue;
+		if (access(found, X_OK) == 0)
+			return strdup(found);
+	}
+	return NULL;
+}
+
+int netsvc_spawn(const struct netsvc_plan *plan, const char *dir, char *const argv[], int leases,
 		 struct netsvc_child *c)
 {
 	int sock[2] = {-1, -1}, log[2] = {-1, -1}, rc = 0;
@@ -307,7 +326,7 @@ int netsvc_spawn(const struct netsvc_plan *plan, const char *dir, char *const ar
 		goto out;
 	c->pid = fork();
 	if (c->pid == 0)
-		child(plan, dir, argv, sock[1], log[1], parent);
+		child(plan, dir, argv, leases, sock[1], log[1], parent);
 	if (c->pid < 0) {
 		rc = -errno;
 		c->pid = 0;

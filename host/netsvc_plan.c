@@ -15,8 +15,7 @@
 #define MAX_ARGS       64
 #define POOL_MAX       128 /* addresses for strangers: a guest cannot use up the lease table */
 #define LEASES_MAX     4096
-#define SMALL_BITS     4    /* below this many host bits guests start at number 1 (lab_net.c) */
-#define TOP_MAX	       4094 /* looking for a free number starts here in a large subnet */
+#define SMALL_BITS     4 /* below this many host bits there are no strangers */
 #define RA_INTERVAL_S  600
 #define ENTERPRISE_DOC 32473 /* IANA's number for documentation, RFC 5612 */
 
@@ -31,59 +30,6 @@ static uint32_t hash(uint32_t h, const char *s)
 }
 
 /* ---- addresses ---- */
-
-/* The @host-th address of a subnet (host < 2^bits). */
-static struct in_addr host4(const struct lab_net *net, uint32_t host)
-{
-	return (struct in_addr){htonl(ntohl(net->subnet4.s_addr) + host)};
-}
-
-static struct in6_addr host6(const struct lab_net *net, uint32_t host)
-{
-	struct in6_addr a = net->subnet6;
-
-	for (unsigned int i = 0; i < 4; i++)
-		a.s6_addr[15 - i] |= (uint8_t)(host >> 8 * i);
-	return a;
-}
-
-static bool host_free(const struct lab *lab, unsigned int net, int family, uint32_t host)
-{
-	char text[INET6_ADDRSTRLEN];
-	struct in_addr a4 = host4(&lab->nets[net], host);
-	struct in6_addr a6 = host6(&lab->nets[net], host);
-
-	inet_ntop(family, family == AF_INET ? (void *)&a4 : (void *)&a6, text, sizeof(text));
-	for (unsigned int v = 0; v < lab->n_vms; v++)
-		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
-			const struct lab_nic *nic = &lab->vms[v].nics[i];
-
-			if (nic->net == net &&
-			    !strcmp(family == AF_INET ? nic->ip4 : nic->ip6, text))
-				return false;
-		}
-	return true;
-}
-
-/*
- * A number for the services: 2, 3 or 1, which the lab gives to no guest by itself, in a subnet so
- * small that it does the last that is free. 0: none.
- */
-static uint32_t pick(const struct lab *lab, unsigned int net, int family)
-{
-	static const uint32_t wanted[] = {2, 3, 1};
-	const struct lab_net *n = &lab->nets[net];
-	unsigned int bits = family == AF_INET ? 32 - n->prefix4 : 128 - n->prefix6;
-	uint32_t top = bits >= 12 ? TOP_MAX : (1u << bits) - (family == AF_INET ? 2 : 1);
-
-	if (bits >= SMALL_BITS)
-		for (unsigned int i = 0; i < ARRAY_SIZE(wanted); i++)
-			if (host_free(lab, net, family, wanted[i]))
-				return wanted[i];
-	while (top && !host_free(lab, net, family, top))
-		top--;
-	return top;
-}
 
 static void plan_pool(const struct lab_net *net, struct netsvc_plan *plan)
 {
@@ -102,7 +48,7 @@ static void plan_pool(const struct lab_net *net, struct netsvc_plan *plan)
 int netsvc_plan(const struct lab *lab, unsigned int net, struct netsvc_plan *plan)
 {
 	const struct lab_net *n = &lab->nets[net];
-	uint32_t id = hash(hash(0x811c9dc5u, lab->name), n->name), host;
+	uint32_t id = hash(hash(0x811c9dc5u, lab->name), n->name);
 	static const char *const reserved[] = {"lo", "all", "default"};
 
 	memset(plan, 0, sizeof(*plan));
@@ -118,21 +64,18 @@ int netsvc_plan(const struct lab *lab, unsigned int net, struct netsvc_plan *pla
 	if (!n->has4 && !n->has6)
 		return -EDESTADDRREQ;
 	if (n->has4) {
-		host = pick(lab, net, AF_INET);
-		if (!host)
+		if (inet_pton(AF_INET, n->service4, &plan->ip4) != 1)
 			return -EADDRNOTAVAIL;
 		plan->has4 = true;
-		plan->ip4 = host4(n, host);
+		snprintf(plan->gateway4, sizeof(plan->gateway4), "%s", n->gateway4);
 		plan->subnet4 = n->subnet4;
 		plan->prefix4 = n->prefix4;
 		plan_pool(n, plan);
 	}
 	if (n->has6) {
-		host = pick(lab, net, AF_INET6);
-		if (!host)
+		if (inet_pton(AF_INET6, n->service6, &plan->ip6) != 1)
 			return -EADDRNOTAVAIL;
 		plan->has6 = true;
-		plan->ip6 = host6(n, host);
 		plan->subnet6 = n->subnet6;
 		plan->prefix6 = n->prefix6;
 	}
@@ -183,8 +126,10 @@ static void args_dhcp4(struct args *a, const struct netsvc_plan *p)
 	else
 		add(a, "--dhcp-range=%s,static,%s,1h", subnet, netmask);
 	add(a, "--dhcp-option=option:mtu,%u", p->mtu);
-	/* Without this line dnsmasq names itself, and it forwards nothing. */
-	add(a, "--dhcp-option=option:router");
+	/* Without the empty one dnsmasq names itself, and it forwards nothing. */
+	if (*p->gateway4)
+		add(a, "--dhcp-option=tag:!router,option:router,%s", p->gateway4);
+	add(a, "--dhcp-option=%soption:router", *p->gateway4 ? "tag:router," : "");
 }
 
 static void args_dhcp6(struct args *a, const struct netsvc_plan *p)
@@ -199,9 +144,18 @@ static void args_dhcp6(struct args *a, const struct netsvc_plan *p)
 	add(a, "--enable-ra");
 	/* The MTU option; a router lifetime of 0: no default route. */
 	add(a, "--ra-param=%s,mtu:%u,%d,0", p->ifname, p->mtu, RA_INTERVAL_S);
-	/* The same after a restart, else clients would not know the server again. */
 	add(a, "--dhcp-duid=%d,%02x:%02x:%02x:%02x:%02x:%02x", ENTERPRISE_DOC, p->mac[0], p->mac[1],
 	    p->mac[2], p->mac[3], p->mac[4], p->mac[5]);
+}
+
+/* As --dhcp-duid makes it: RFC 8415 11.3, DUID-EN. */
+void netsvc_duid(const struct netsvc_plan *p, uint8_t duid[NETSVC_DUID_SIZE])
+{
+	const uint32_t number = htonl(ENTERPRISE_DOC);
+
+	memcpy(duid, (uint8_t[]){0, 2}, 2);
+	memcpy(duid + 2, &number, 4);
+	memcpy(duid + 6, p->mac, 6);
 }
 
 char **netsvc_args(const struct netsvc_plan *p, const char *program)
@@ -215,7 +169,8 @@ char **netsvc_args(const struct netsvc_plan *p, const char *program)
 	add(&a, "--conf-file=/dev/null");
 	add(&a, "--keep-in-foreground");
 	add(&a, "--pid-file=");
-	add(&a, "--leasefile-ro");
+	/* Its standard input, for us to read. */
+	add(&a, "--dhcp-leasefile=/proc/self/fd/0");
 	add(&a, "--log-facility=-");
 	/* What a guest asks is no news. Of DHCPv6 the refusals are wanted (netsvc.c). */
 	add(&a, "--quiet-dhcp");
@@ -228,7 +183,7 @@ char **netsvc_args(const struct netsvc_plan *p, const char *program)
 
 	add(&a, "--no-resolv");
 	add(&a, "--no-hosts");
-	add(&a, "--hostsdir=%s/dns", NETSVC_HOME);
+	add(&a, "--hostsdir=%s/" NETSVC_DNS, NETSVC_HOME);
 	add(&a, "--domain=%s", p->domain);
 	add(&a, "--expand-hosts");
 	/* What is not in the files does not exist: there is nobody to ask. */
@@ -236,7 +191,8 @@ char **netsvc_args(const struct netsvc_plan *p, const char *program)
 	/* Names are the lab's to give, not a guest's. */
 	add(&a, "--dhcp-ignore-names");
 
-	add(&a, "--dhcp-hostsdir=%s/dhcp", NETSVC_HOME);
+	add(&a, "--dhcp-hostsdir=%s/" NETSVC_DHCP, NETSVC_HOME);
+	add(&a, "--dhcp-optsdir=%s/" NETSVC_OPTS, NETSVC_HOME);
 	/* Also: a lease it forgot at a restart is given again when its holder asks. */
 	add(&a, "--dhcp-authoritative");
 	add(&a, "--dhcp-lease-max=%d", LEASES_MAX);
@@ -290,6 +246,7 @@ int netsvc_entry_set(struct netsvc_entry *e, const struct netsvc_host *host)
 {
 	memset(e, 0, sizeof(*e));
 	memcpy(e->mac, host->mac, sizeof(e->mac));
+	e->mtu = host->mtu;
 	if (copy_ip(AF_INET, host->ip4, e->ip4, sizeof(e->ip4)) ||
 	    copy_ip(AF_INET6, host->ip6, e->ip6, sizeof(e->ip6)) ||
 	    copy_name(host->vm, e->vm, sizeof(e->vm)) ||
@@ -301,13 +258,26 @@ int netsvc_entry_set(struct netsvc_entry *e, const struct netsvc_host *host)
 void netsvc_dhcp_line(const struct netsvc_entry *e, char *out, size_t size)
 {
 	const uint8_t *m = e->mac;
+	char tag[40] = "";
+	int n = 0;
 
 	out[0] = '\0';
-	if (!*e->ip4 && !*e->ip6)
+	if (!*e->ip4 && !*e->ip6 && !e->mtu)
 		return;
-	snprintf(out, size, "%02x:%02x:%02x:%02x:%02x:%02x%s%s%s%s%s,infinite\n", m[0], m[1], m[2],
-		 m[3], m[4], m[5], *e->ip4 ? "," : "", e->ip4, *e->ip6 ? ",[" : "", e->ip6,
-		 *e->ip6 ? "]" : "");
+	if (e->mtu)
+		n = snprintf(tag, sizeof(tag), ",set:mtu%u", e->mtu);
+	if (e->router)
+		snprintf(tag + n, sizeof(tag) - (size_t)n, ",set:router");
+	snprintf(out, size, "%02x:%02x:%02x:%02x:%02x:%02x%s%s%s%s%s%s%s\n", m[0], m[1], m[2], m[3],
+		 m[4], m[5], tag, *e->ip4 ? "," : "", e->ip4, *e->ip6 ? ",[" : "", e->ip6,
+		 *e->ip6 ? "]" : "", *e->ip4 || *e->ip6 ? ",infinite" : "");
+}
+
+void netsvc_mtu_line(const struct netsvc_entry *e, char *out, size_t size)
+{
+	out[0] = '\0';
+	if (e->mtu)
+		snprintf(out, size, "tag:mtu%u,option:mtu,%u\n", e->mtu, e->mtu);
 }
 
 void netsvc_dns_lines(const struct netsvc_entry *e, const char *domain, char *out, size_t size)

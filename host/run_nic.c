@@ -245,6 +245,7 @@ static void service_add(struct run_nic *rn)
 {
 	struct netsvc_host host = {.ip4 = rn->lab->ip4,
 				   .ip6 = rn->lab->ip6,
+				   .mtu = rn->lab->mtu,
 				   .vm = rn->rv->lab->name,
 				   .nic = rn->lab->name};
 	int rc = 0;

@@ -381,6 +381,8 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 		with_prefix(nic->ip6, net->prefix6, ip6, sizeof(ip6));
 		ok = ok && append(line, " hvlab.nic=%s,%s,%s,%s,%u", nic->mac_text, nic->name, ip4,
 				  ip6, nic->mtu);
+		if (*ip4 && *net->gateway4 && strcmp(nic->ip4, net->gateway4) != 0)
+			ok = ok && append(line, ",%s", net->gateway4);
 	}
 	if (vm->append)
 		ok = ok && append(line, " %s", vm->append);

@@ -38,6 +38,7 @@ struct rig {
 	struct worker *worker;
 	struct event_base *base;
 	struct netsvc *ns;
+	unsigned int retry_ms;
 	struct station st;
 	char events[EVENTS_MAX][40]; /* "previous state" */
 	unsigned int n_events;
@@ -127,6 +128,7 @@ static void rig_start(struct rig *r, const char *dnsmasq)
 				   .port_net = r->net,
 				   .worker = r->worker,
 				   .dnsmasq = dnsmasq,
+				   .retry_ms = r->retry_ms,
 				   .event = on_event,
 				   .arg = r};
 
@@ -211,6 +213,16 @@ static void assert_lease(struct rig *r, const uint8_t mac[6], const char *ip)
 	rig_station(r, mac);
 	assert_true(station_dhcp4(&r->st, NULL, &l, WAIT_MS));
 	assert_string_equal(text4(l.ip), ip);
+}
+
+/* The same, of an address that another client has got just now: dnsmasq may not know yet. */
+static void assert_lease_soon(struct rig *r, const uint8_t mac[6], const char *ip)
+{
+	struct station_lease l;
+
+	rig_station(r, mac);
+	assert_true(wait_until(station_dhcp4(&r->st, NULL, &l, WAIT_MS) && !strcmp(text4(l.ip), ip),
+			       WAIT_MS));
 }
 
 /* The result of a question for an IPv4 address; the address in @ip. */
@@ -355,15 +367,22 @@ static void test_address_changes_hands(void **state)
 {
 	struct rig *r = *state;
 	struct netsvc_host h = hot;
+	struct in6_addr ip, dns;
+	pid_t pid = service_pid(r);
 
 	assert_int_equal(netsvc_host_add(r->ns, &hot), 0);
 	assert_lease(r, hot.mac, "10.0.0.77");
+	assert_true(station_dhcp6(&r->st, &ip, &dns, WAIT_MS));
 	assert_int_equal(netsvc_host_del(r->ns, hot.mac), 0);
 	memcpy(h.mac, stranger, 6);
 	assert_int_equal(netsvc_host_add(r->ns, &h), 0);
-	assert_lease(r, stranger, "10.0.0.77");
-	/* Somebody else's lease outlives the restart that this took. */
+	assert_lease_soon(r, stranger, "10.0.0.77");
+	assert_true(wait_until(station_dhcp6(&r->st, &ip, &dns, BRIEF_MS), WAIT_MS));
+	assert_string_equal(text6(ip), "fd00::77");
 	assert_lease(r, mac_a, "10.0.0.4");
+	/* Nobody was without an answer meanwhile. */
+	assert_int_equal(service_pid(r), pid);
+	assert_int_equal(netsvc_state(r->ns), NETSVC_RUNNING);
 }
 
 static void test_pool_address_becomes_fixed(void **state)
@@ -372,17 +391,19 @@ static void test_pool_address_becomes_fixed(void **state)
 	struct station_lease l;
 	struct netsvc_host h = hot;
 	char ip[INET_ADDRSTRLEN];
+	pid_t pid = service_pid(r);
 
 	rig_station(r, stranger);
 	assert_true(station_dhcp4(&r->st, NULL, &l, WAIT_MS));
 	snprintf(ip, sizeof(ip), "%s", text4(l.ip));
 	h.ip4 = ip;
 	assert_int_equal(netsvc_host_add(r->ns, &h), 0);
-	assert_lease(r, hot.mac, ip);
+	assert_lease_soon(r, hot.mac, ip);
 	/* Who had it gets another. */
 	rig_station(r, stranger);
 	assert_true(station_dhcp4(&r->st, NULL, &l, WAIT_MS));
 	assert_string_not_equal(text4(l.ip), ip);
+	assert_int_equal(service_pid(r), pid);
 }
 
 /* A guest that rebooted, or whose client was started again, may be another client by its ids. */
@@ -390,6 +411,7 @@ static void test_same_nic_another_client(void **state)
 {
 	struct rig *r = *state;
 	struct in6_addr ip, dns;
+	pid_t pid = service_pid(r);
 
 	assert_true(station_dhcp6(&r->st, &ip, &dns, WAIT_MS));
 	for (unsigned int i = 0; i < 2; i++) {
@@ -398,6 +420,41 @@ static void test_same_nic_another_client(void **state)
 		assert_true(wait_until(station_dhcp6(&r->st, &ip, &dns, BRIEF_MS), WAIT_MS));
 		assert_string_equal(text6(ip), "fd00::4");
 	}
+	/* No guest can make it start again, which would cost the others their answers. */
+	assert_int_equal(service_pid(r), pid);
+}
+
+static uint16_t mtu_of(struct rig *r, const uint8_t mac[6])
+{
+	struct station_lease l;
+
+	rig_station(r, mac);
+	assert_true(station_dhcp4(&r->st, NULL, &l, WAIT_MS));
+	return l.mtu;
+}
+
+static void test_mtu_of_a_nic(void **state)
+{
+	static const uint8_t other[6] = {2, 0, 0, 0, 3, 0xa};
+	struct rig *r = *state;
+	struct netsvc_host h = hot, no_ip = {.vm = "a", .nic = "eth2", .mtu = 1400};
+
+	h.mtu = 1400;
+	assert_int_equal(netsvc_host_add(r->ns, &h), 0);
+	memcpy(no_ip.mac, other, 6);
+	assert_int_equal(netsvc_host_add(r->ns, &no_ip), 0);
+	assert_int_equal(mtu_of(r, hot.mac), 1400);
+	assert_int_equal(mtu_of(r, other), 1400);
+	assert_int_equal(mtu_of(r, mac_a), 1450); /* the network's */
+	/* The same NIC with another one. */
+	assert_int_equal(netsvc_host_del(r->ns, hot.mac), 0);
+	h.mtu = 1300;
+	assert_int_equal(netsvc_host_add(r->ns, &h), 0);
+	assert_int_equal(mtu_of(r, hot.mac), 1300);
+	assert_int_equal(netsvc_host_del(r->ns, hot.mac), 0);
+	h.mtu = 1450;
+	assert_int_equal(netsvc_host_add(r->ns, &h), 0);
+	assert_true(wait_until(mtu_of(r, hot.mac) == 1450, WAIT_MS));
 }
 
 static void test_vm_name_goes_on(void **state)
@@ -574,6 +631,67 @@ static void test_ends_all_the_time(void **state)
 	done(&r);
 }
 
+static void test_gateway(void **state)
+{
+	struct station_lease l;
+	struct rig r;
+
+	(void)state;
+	test_thread_register();
+	rig_init(&r, "networks: [{name: blue, mtu: 1450, gateway: 10.0.0.5}]\n"
+		     "vms:\n"
+		     "  - {name: a, nics: [{mac: '02:00:00:00:00:0a'}]}\n"
+		     "  - {name: b, nics: [{mac: '02:00:00:00:00:0b', ip: 10.0.0.5}]}\n");
+	rig_start(&r, NULL);
+	rig_station(&r, mac_a);
+	assert_true(pump_until(&r, NETSVC_RUNNING));
+	rig_station(&r, mac_a);
+	assert_true(station_dhcp4(&r.st, NULL, &l, WAIT_MS));
+	assert_string_equal(text4(l.router), "10.0.0.5");
+	rig_station(&r, mac_b0); /* the gateway itself */
+	assert_true(station_dhcp4(&r.st, NULL, &l, WAIT_MS));
+	assert_string_equal(text4(l.ip), "10.0.0.5");
+	assert_int_equal(l.router.s_addr, 0);
+	rig_station(&r, stranger);
+	assert_true(station_dhcp4(&r.st, NULL, &l, WAIT_MS));
+	assert_string_equal(text4(l.router), "10.0.0.5");
+	done(&r);
+}
+
+/* What was in the way is gone: it is tried again by itself, and says when. */
+static void test_failed_is_tried_again(void **state)
+{
+	char dir[] = "/tmp/hvlab-dnsmasq.XXXXXX", program[64];
+	struct rig r;
+	json_t *o;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	assert_int_equal(chmod(dir, 0755), 0); /* it is run by nobody */
+	snprintf(program, sizeof(program), "%s/d", dir);
+	test_thread_register();
+	rig_init(&r, lab_text);
+	r.retry_ms = 200;
+	rig_start(&r, program);
+	rig_station(&r, mac_a);
+	assert_true(pump_until(&r, NETSVC_FAILED));
+	o = netsvc_json(r.ns);
+	assert_true(json_is_integer(json_object_get(o, "retry_ms")));
+	json_decref(o);
+	/* Still not there. */
+	assert_true(wait_until((station_pump(&r.st), saw(&r, "failed starting")), WAIT_MS));
+	assert_int_equal(symlink("/usr/sbin/dnsmasq", program), 0);
+	assert_true(pump_until(&r, NETSVC_RUNNING));
+	assert_lease(&r, mac_a, "10.0.0.4");
+	o = netsvc_json(r.ns);
+	assert_true(json_is_null(json_object_get(o, "retry_ms")));
+	assert_true(json_integer_value(json_object_get(o, "restarts")) >= 1);
+	json_decref(o);
+	unlink(program);
+	rmdir(dir);
+	done(&r);
+}
+
 static void test_says_what_dnsmasq_said(void **state)
 {
 	static const char text[] =
@@ -745,6 +863,7 @@ int main(void)
 		WITH(test_address_changes_hands),
 		WITH(test_pool_address_becomes_fixed),
 		WITH(test_same_nic_another_client),
+		WITH(test_mtu_of_a_nic),
 		WITH(test_vm_name_goes_on),
 		WITH(test_guest_claims_a_name),
 		WITH(test_what_it_may_do),
@@ -753,6 +872,8 @@ int main(void)
 		cmocka_unit_test(test_no_program),
 		cmocka_unit_test(test_no_program_in_path),
 		cmocka_unit_test(test_ends_all_the_time),
+		cmocka_unit_test(test_gateway),
+		cmocka_unit_test(test_failed_is_tried_again),
 		cmocka_unit_test(test_says_what_dnsmasq_said),
 		cmocka_unit_test(test_nothing_to_serve),
 		cmocka_unit_test(test_folder_cannot_be_made),

@@ -213,7 +213,7 @@ static void test_command_line(void **state)
 	assert_string_equal(argv[0], "/usr/sbin/dnsmasq");
 	assert_true(has(argv, "--conf-file=/dev/null"));
 	assert_true(has(argv, "--keep-in-foreground"));
-	assert_true(has(argv, "--leasefile-ro"));
+	assert_true(has(argv, "--dhcp-leasefile=/proc/self/fd/0"));
 	assert_true(has(argv, "--interface=blue"));
 	assert_true(has(argv, "--domain=lab.example"));
 	assert_true(has(argv, "--no-resolv"));
@@ -227,6 +227,20 @@ static void test_command_line(void **state)
 	assert_true(has(argv, "--dhcp-ignore=tag:dhcpv6,tag:!known"));
 	assert_false(has(argv, "--quiet-dhcp6")); /* its refusals are read */
 	assert_true(has(argv, "--ra-param=blue,mtu:9000,600,0"));
+	netsvc_args_free(argv);
+}
+
+static void test_command_line_with_gateway(void **state)
+{
+	struct netsvc_plan p;
+	char **argv;
+
+	(void)state;
+	plan_of(NET(", gateway: 10.0.0.1") ONE, &p);
+	argv = netsvc_args(&p, "d");
+	assert_true(has(argv, "--dhcp-option=tag:!router,option:router,10.0.0.1"));
+	assert_true(has(argv, "--dhcp-option=tag:router,option:router")); /* none for itself */
+	assert_false(has(argv, "--dhcp-option=option:router"));
 	netsvc_args_free(argv);
 }
 
@@ -299,6 +313,34 @@ static void test_lines_of_one_family(void **state)
 	assert_string_equal(text, "");
 }
 
+static void test_lines_with_tags(void **state)
+{
+	struct netsvc_host h = whole;
+	struct netsvc_entry e;
+	char text[512];
+
+	(void)state;
+	h.mtu = 1400;
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "00:15:5d:01:02:fe,set:mtu1400,10.0.0.4,[fd00::4],infinite\n");
+	netsvc_mtu_line(&e, text, sizeof(text));
+	assert_string_equal(text, "tag:mtu1400,option:mtu,1400\n");
+	e.router = true;
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(
+		text, "00:15:5d:01:02:fe,set:mtu1400,set:router,10.0.0.4,[fd00::4],infinite\n");
+	/* The MTU is for NICs without a fixed address too. */
+	h.ip4 = h.ip6 = "";
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_dhcp_line(&e, text, sizeof(text));
+	assert_string_equal(text, "00:15:5d:01:02:fe,set:mtu1400\n");
+	h.mtu = 0;
+	assert_int_equal(netsvc_entry_set(&e, &h), 0);
+	netsvc_mtu_line(&e, text, sizeof(text));
+	assert_string_equal(text, "");
+}
+
 static void test_longest_line_fits(void **state)
 {
 	struct netsvc_host h = {.ip4 = "255.255.255.255",
@@ -354,6 +396,122 @@ static void test_entries_refused(void **state)
 	}
 }
 
+/* ---- leases ---- */
+
+static int parse(const char *text, struct netsvc_lease *l)
+{
+	char line[1024];
+
+	snprintf(line, sizeof(line), "%s", text);
+	return netsvc_lease_parse(line, l);
+}
+
+/* Lines as dnsmasq 2.90 wrote them. */
+static void test_leases(void **state)
+{
+	struct netsvc_lease l;
+
+	(void)state;
+	assert_int_equal(parse("0 02:00:00:00:01:0b 10.0.0.4 * 01:02:00:00:00:01:0b", &l), 0);
+	assert_int_equal(l.family, AF_INET);
+	assert_int_equal(l.ip4.s_addr, htonl(0x0a000004));
+	assert_int_equal(l.hw_type, 1);
+	assert_int_equal(l.hw_len, 6);
+	assert_memory_equal(l.hw, "\2\0\0\0\1\13", 6);
+	assert_int_equal(l.id_len, 7);
+	assert_int_equal(parse("1763723000 06-0a:0b 10.0.0.200 name *", &l), 0);
+	assert_int_equal(l.hw_type, 6);
+	assert_int_equal(l.hw_len, 2);
+	assert_int_equal(l.id_len, 0);
+	assert_int_equal(parse("0 267 fd00::4 * 00:03:00:01:02:00:00:00:01:0b", &l), 0);
+	assert_int_equal(l.family, AF_INET6);
+	assert_int_equal(l.iaid, 267);
+	assert_false(l.temporary);
+	assert_int_equal(l.id_len, 10);
+	assert_int_equal(parse("0 T4294967295 fd00::4 * 00:01", &l), 0);
+	assert_true(l.temporary);
+	assert_int_equal(l.iaid, 0xffffffff);
+}
+
+static void test_lines_that_are_no_lease(void **state)
+{
+	static const char *const bad[] = {
+		"",
+		" ",
+		"duid 00:01:00:01:32:94:3b:20:82:f7:e3:f3:85:41",
+		"0 02:00:00:00:01:0b 10.0.0.4 *", /* being written */
+		"0 02:00:00:00:01:0b 10.0.0 * *",
+		"0 02:00:00:00:01: 10.0.0.4 * *",
+		"0 02:00:00:00:01:0 10.0.0.4 * *",
+		"0 2:0 10.0.0.4 * *",
+		"0 zz-02:00 10.0.0.4 * *",
+		"0 00:01:02:03:04:05:06:07:08:09:0a:0b:0c:0d:0e:0f:10 10.0.0.4 * *",
+		"0 02:00:00:00:01:0b 10.0.0.4 * 01:",
+		"0 267 fd00::4 * *",
+		"0 x267 fd00::4 * 00:01",
+		"0 4294967296 fd00::4 * 00:01",
+		"0 T fd00::4 * 00:01",
+	};
+	struct netsvc_lease l;
+	char text[2000], *at = text;
+
+	(void)state;
+	for (unsigned int i = 0; i < ARRAY_SIZE(bad); i++)
+		if (parse(bad[i], &l) != -EINVAL)
+			fail_msg("\"%s\" was accepted", bad[i]);
+	at += sprintf(text, "0 1 fd00::4 * 00");
+	for (unsigned int i = 0; i < 255; i++)
+		at += sprintf(at, ":%02x", i);
+	assert_int_equal(netsvc_lease_parse(text, &l), -EINVAL);
+}
+
+/* The sum of a UDP packet and its pseudo header: all ones when it is right. */
+static uint16_t udp_sum(const uint8_t *addrs, size_t size, const uint8_t *udp)
+{
+	size_t len = (size_t)udp[4] << 8 | udp[5];
+	uint32_t sum = 17 + (uint32_t)len;
+
+	for (size_t i = 0; i < size; i++)
+		sum += (uint32_t)addrs[i] << (i % 2 ? 0 : 8);
+	for (size_t i = 0; i < len; i++)
+		sum += (uint32_t)udp[i] << (i % 2 ? 0 : 8);
+	while (sum >> 16)
+		sum = (sum & 0xffff) + (sum >> 16);
+	return (uint16_t)sum;
+}
+
+/* Whether dnsmasq takes them is tests/kernel/test_netsvc.c's to find out. */
+static void test_release_frames(void **state)
+{
+	static uint8_t frame[NETSVC_FRAME_MAX];
+	char line[900] = "0 1 fd00::4 * 00", *at = line + strlen(line);
+	struct netsvc_lease l;
+	struct netsvc_plan p;
+	size_t size;
+
+	(void)state;
+	plan_of(NET("") ONE, &p);
+	assert_int_equal(parse("0 02:00:00:00:01:0b 10.0.0.4 * 01:02:00:00:00:01:0b", &l), 0);
+	size = netsvc_release_frame(&p, &l, frame);
+	assert_int_equal(size, 14 + 20 + 8 + 300);
+	assert_memory_equal(frame, p.mac, 6);
+	assert_memory_equal(frame + 26, &l.ip4, 4);
+	assert_memory_equal(frame + 30, &p.ip4, 4);
+	assert_int_equal(udp_sum(frame + 26, 8, frame + 34), 0xffff);
+
+	/* The longest identifier fits. */
+	for (unsigned int i = 1; i < 255; i++)
+		at += sprintf(at, ":%02x", i);
+	assert_int_equal(netsvc_lease_parse(line, &l), 0);
+	assert_int_equal(l.id_len, 255);
+	size = netsvc_release_frame(&p, &l, frame);
+	assert_int_equal(size, 14 + 40 + 8 + 34 + 4 + 4 + 4 + 255 + 4 + 12 + 4 + 12 + 4 + 24);
+	assert_int_equal(frame[14 + 4] << 8 | frame[14 + 5], size - 14 - 40);
+	assert_int_equal(udp_sum(frame + 14 + 8, 32, frame + 14 + 40), 0xffff);
+	p.has6 = false;
+	assert_int_equal(netsvc_release_frame(&p, &l, frame), 0);
+}
+
 static void test_reports_name_the_remedy(void **state)
 {
 	static const struct {
@@ -394,11 +552,16 @@ int main(void)
 		cmocka_unit_test(test_interface_names),
 		cmocka_unit_test(test_mac_is_the_networks_own),
 		cmocka_unit_test(test_command_line),
+		cmocka_unit_test(test_command_line_with_gateway),
 		cmocka_unit_test(test_command_line_of_one_family),
 		cmocka_unit_test(test_lines),
 		cmocka_unit_test(test_lines_of_one_family),
+		cmocka_unit_test(test_lines_with_tags),
 		cmocka_unit_test(test_longest_line_fits),
 		cmocka_unit_test(test_entries_refused),
+		cmocka_unit_test(test_leases),
+		cmocka_unit_test(test_lines_that_are_no_lease),
+		cmocka_unit_test(test_release_frames),
 		cmocka_unit_test(test_reports_name_the_remedy),
 	};
 

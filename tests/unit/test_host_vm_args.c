@@ -63,6 +63,21 @@ static void the_guest_learns_its_name_nics_and_peers(void **state)
 	lab_free(lab);
 }
 
+static void the_guest_learns_its_gateway(void **state)
+{
+	struct lab *lab = load("networks: [{name: n, subnet: 10.9.0.0/24, gateway: 10.9.0.5}]\n"
+			       "vms: [{name: a}, {name: b, nics: [{ip: 10.9.0.5}]}]\n");
+	char *a = vm_cmdline(lab, &lab->vms[0], "x"), *b = vm_cmdline(lab, &lab->vms[1], "x");
+
+	(void)state;
+	assert_non_null(strstr(a, ",1500,10.9.0.5 hvlab.host=b,"));
+	/* It is the gateway itself. */
+	assert_non_null(strstr(b, ",1500 hvlab.host=a,"));
+	free(a);
+	free(b);
+	lab_free(lab);
+}
+
 static void peers_beyond_the_kernels_limit_are_left_out(void **state)
 {
 	struct lab *lab;
@@ -377,6 +392,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_learns_its_name_nics_and_peers),
+		cmocka_unit_test(the_guest_learns_its_gateway),
 		cmocka_unit_test(peers_beyond_the_kernels_limit_are_left_out),
 		cmocka_unit_test(what_must_be_there_and_does_not_fit_is_an_error),
 		cmocka_unit_test(tcg_never_gets_one_possible_cpu),

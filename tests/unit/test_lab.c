@@ -69,7 +69,8 @@ static void test_everything_given(void **state)
 	struct lab *lab = load("name: big\n"
 			       "networks:\n"
 			       "  - {name: blue, subnet: 192.168.7.0/28, subnet6: 2001:db8:1::/64,"
-			       " mtu: 9000, dhcp: off, domain: lab.example}\n"
+			       " mtu: 9000, dhcp: off, domain: lab.example,"
+			       " gateway: 192.168.7.14}\n"
 			       "  - name: red\n"
 			       "vms:\n"
 			       "  - name: a\n"
@@ -89,6 +90,11 @@ static void test_everything_given(void **state)
 	assert_string_equal(lab->name, "big");
 	assert_false(lab->nets[0].dhcp);
 	assert_string_equal(lab->nets[0].domain, "lab.example");
+	assert_string_equal(lab->nets[0].gateway4, "192.168.7.14");
+	assert_string_equal(lab->nets[0].service4, ""); /* dhcp: off */
+	assert_string_equal(lab->nets[1].gateway4, "");
+	assert_string_equal(lab->nets[1].service4, "10.0.1.2");
+	assert_string_equal(lab->nets[1].service6, "fd00:0:0:1::2");
 	assert_string_equal(lab->nets[1].cidr4, "10.0.1.0/24");
 	assert_string_equal(lab->nets[1].cidr6, "fd00:0:0:1::/64");
 	assert_true(lab->nets[1].dhcp);
@@ -527,6 +533,16 @@ static const struct mistake mistakes[] = {
 	{"subnet6 and MTU", NETS("  - {name: n, mtu: 1000, subnet6: 'fd00::/64'}\n"), 2,
 	 "networks[0].subnet6", "MTU of 1280", "none"},
 	{"dhcp", NETS("  - {name: n, dhcp: maybe}\n"), 2, "networks[0].dhcp", "maybe", ""},
+	{"gateway no address", NETS("  - {name: n, gateway: x}\n"), 2, "networks[0].gateway",
+	 "not an IPv4 address", "or none"},
+	{"gateway IPv6", NETS("  - {name: n, gateway: 'fd00::1'}\n"), 2, "networks[0].gateway",
+	 "not an IPv4 address", ""},
+	{"gateway elsewhere", NETS("  - {name: n, gateway: 10.1.0.1}\n"), 2,
+	 "networks[0].gateway", "no host's address", "one in 10.0.0.0/24"},
+	{"gateway broadcast", NETS("  - {name: n, gateway: 10.0.0.255}\n"), 2,
+	 "networks[0].gateway", "no host's address", ""},
+	{"gateway without subnet", NETS("  - {name: n, subnet: none, gateway: 10.0.0.1}\n"), 2,
+	 "networks[0].gateway", "no host's address", ""},
 	{"domain empty", NETS("  - {name: n, domain: ''}\n"), 2, "networks[0].domain",
 	 "not a domain", "lab.example"},
 	{"domain of dots", NETS("  - {name: n, domain: a..b}\n"), 2, "networks[0].domain",

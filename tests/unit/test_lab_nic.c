@@ -180,6 +180,41 @@ static void an_added_nic_is_as_if_the_file_had_it(void **state)
 	lab_free(lab);
 }
 
+/* Where numbers start at 1 the services are among them. */
+static void the_services_keep_their_address(void **state)
+{
+	struct lab *lab = load("networks: [{name: n, subnet: 10.9.0.0/29, subnet6: 'fd09::/125', "
+			       "gateway: 10.9.0.2}]\n"
+			       "vms: [{name: a}, {name: b}]\n");
+	struct lab_vm *vm = &lab->vms[0];
+	static const char *const given[] = {"10.9.0.4", "10.9.0.5"};
+	struct lab_nic w;
+	char why[200], name[8];
+
+	(void)state;
+	assert_string_equal(lab->nets[0].service4, "10.9.0.6");
+	assert_string_equal(lab->nets[0].service6, "fd09::7");
+	/* Nor does a guest get the gateway's by itself. */
+	assert_string_equal(lab->vms[0].nics[0].ip4, "10.9.0.1");
+	assert_string_equal(lab->vms[1].nics[0].ip4, "10.9.0.3");
+	for (unsigned int i = 0; i < 2; i++) {
+		snprintf(name, sizeof(name), "eth%u", i + 1);
+		w = wish(name);
+		assert_int_equal(lab_nic_add(lab, vm, &w, NULL, NULL, NULL, why, sizeof(why)), 0);
+		assert_string_equal(vm->nics[i + 1].ip4, given[i]);
+	}
+	w = wish("eth3");
+	assert_int_equal(lab_nic_add(lab, vm, &w, NULL, NULL, NULL, why, sizeof(why)), -ENOSPC);
+	assert_int_equal(lab_nic_add(lab, vm, &w, NULL, "10.9.0.6", "none", why, sizeof(why)),
+			 -EEXIST);
+	assert_non_null(strstr(why, "services"));
+	assert_int_equal(lab_nic_add(lab, vm, &w, NULL, "none", "fd09::7", why, sizeof(why)),
+			 -EEXIST);
+	/* It may be the gateway when somebody says so. */
+	assert_int_equal(lab_nic_add(lab, vm, &w, NULL, "10.9.0.2", "none", why, sizeof(why)), 0);
+	lab_free(lab);
+}
+
 static void addresses_can_be_given_or_left_out(void **state)
 {
 	struct lab *lab = load(two_nets);
@@ -262,8 +297,9 @@ static void what_cannot_be_added_changes_nothing(void **state)
 
 static void nics_and_addresses_run_out(void **state)
 {
-	struct lab *lab = load("networks: [{name: n, subnet: 10.0.0.0/30, subnet6: none}]\n"
-			       "vms: [{name: a}]\n");
+	struct lab *lab =
+		load("networks: [{name: n, subnet: 10.0.0.0/30, subnet6: none, dhcp: off}]\n"
+		     "vms: [{name: a}]\n");
 	struct lab_vm *vm = &lab->vms[0];
 	char why[200], name[8];
 	struct lab_nic w = wish("x");
@@ -291,6 +327,7 @@ int main(void)
 		cmocka_unit_test(mistakes_name_line_key_and_remedy),
 		cmocka_unit_test(the_root_ports_are_never_more_than_there_are),
 		cmocka_unit_test(an_added_nic_is_as_if_the_file_had_it),
+		cmocka_unit_test(the_services_keep_their_address),
 		cmocka_unit_test(addresses_can_be_given_or_left_out),
 		cmocka_unit_test(what_cannot_be_added_changes_nothing),
 		cmocka_unit_test(nics_and_addresses_run_out),

@@ -9,6 +9,7 @@
 #ifndef HVLAB_VSWITCH_PORTS_TAP_H
 #define HVLAB_VSWITCH_PORTS_TAP_H
 
+#include <stddef.h>
 #include <stdint.h>
 
 #include "base/worker.h"
@@ -25,5 +26,10 @@ struct tap *tap_new(struct worker *w, const char *name, int fd, const uint8_t ma
 /* The port must be detached before. NULL is fine. */
 void tap_free(struct tap *t);
 struct vsw_port *tap_port(struct tap *t);
+/*
+ * A frame of the caller's to the kernel behind the TAP, past the switch and its counters; whole
+ * and with its checksums. 0 or -errno. Any thread.
+ */
+int tap_inject(struct tap *t, const void *frame, size_t size);
 
 #endif
