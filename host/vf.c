@@ -13,7 +13,9 @@
  * the synthetic path: it takes frames on the VF until its driver turns receive off (driven falls);
  * then it throws away what comes on the standby until its failover has forgotten the VF, which
  * it does when the netdev goes, before the driver deregisters from the device (held falls). In
- * between frames are parked.
+ * between frames are parked. On the way back it throws away what comes on the standby once the
+ * VF's driver is open, so the switch itself goes over to the VF before that (vsw_nic_await()),
+ * when we want it (awaited()), and vf_choose() follows.
  *
  * After a cut "receive off" and "released" may come from the device's own reset, not from the
  * guest. Only DEVICE_DELETED tells then that the guest has let go.
@@ -85,10 +87,23 @@ static enum vf_receive wanted(const struct vf *vf)
 	return other;
 }
 
+/* Would frames go to the VF if its guest turned receive on now? */
+static bool awaited(const struct vf *vf)
+{
+	const struct vf_op *op = &vf->op;
+
+	if (vf->cut)
+		return false;
+	if (vf->state == VF_REVOKED)
+		return vf->failover;
+	return vf->state != VF_RESTORING || !op->restore.hold_ms || op->hold_over;
+}
+
 void vf_choose(struct vf *vf)
 {
 	enum vf_receive prev = vf->receive, now = wanted(vf);
 
+	vf->ops->await(vf->arg, awaited(vf));
 	if (now == prev)
 		return;
 	vf->receive = now;

@@ -112,6 +112,12 @@ struct vf_ops {
 	 */
 	void (*link)(void *arg, bool up);
 	void (*receive)(void *arg, enum vf_receive where);
+	/*
+	 * Should the guest turn receive on now, frames go to the VF without waiting for receive():
+	 * a net_failover guest loses those that come on its standby from then on. Told again and
+	 * again.
+	 */
+	void (*await)(void *arg, bool on);
 	uint64_t (*tx_packets)(void *arg); /* sent by the guest over the VF, ever */
 	/* @data is stolen; "vnic" and "time_ns" (CLOCK_MONOTONIC) are in it. */
 	void (*event)(void *arg, const char *name, json_t *data);

@@ -125,6 +125,13 @@ static void on_receive(void *arg, enum vf_receive where)
 	receive(arg, where);
 }
 
+static void on_await(void *arg, bool on)
+{
+	struct vnic *v = arg;
+
+	vsw_nic_await(v->nic, on && v->mana ? mana_port(v->mana, 0) : NULL);
+}
+
 static uint64_t on_tx_packets(void *arg)
 {
 	struct vnic *v = arg;
@@ -145,6 +152,7 @@ static const struct vf_ops vf_ops = {
 	.cut = on_cut,
 	.link = on_link,
 	.receive = on_receive,
+	.await = on_await,
 	.tx_packets = on_tx_packets,
 	.event = on_tell,
 };

@@ -24,6 +24,11 @@
  *
  * Lock order: nothing is called under nic->lock but the mailbox of the worker.
  *
+ * Taking over. A path that is awaited is chosen by its own worker, before it turns receive on:
+ * vsw_nic_take_over(). From then on frames are parked, and nobody delivers into the path before,
+ * @left, any more once a grace period is over. When its guest has emptied that, nothing is left
+ * there which the guest could still throw away, or which what comes on the new path could overtake.
+ *
  * Life times. @direct and @chosen are read in read sections (vsw_send()'s, hand_over()'s, a
  * wake's); vsw_nic_path_del() clears both and waits for those.
  */
@@ -72,6 +77,7 @@ struct vsw_nic {
 	uint64_t drop_below; /* packets parked before this number are not wanted any more */
 	bool full;	     /* a sender was turned away */
 	struct vsw_port *path[VSW_NIC_MAX_PATHS];
+	struct vsw_port *awaited, *left; /* of those, or NULL */
 	unsigned int n_paths;
 	uint64_t switches, lost, longest_ns;
 	/* worker only */
@@ -572,6 +578,7 @@ static void choose(struct vsw_nic *nic, struct vsw_port *path, bool park)
 {
 	if (nic_chosen(nic) != path)
 		nic->switches++;
+	nic->left = NULL;
 	atomic_store(&nic->chosen, path);
 	atomic_store(&nic->park, park);
 	if (!park && !receives(path))
@@ -589,6 +596,10 @@ void vsw_nic_path_del(struct vsw_nic *nic, struct vsw_port *path)
 	nic->path[i] = nic->path[--nic->n_paths];
 	if (nic_chosen(nic) == path)
 		choose(nic, NULL, atomic_load(&nic->park));
+	if (nic->awaited == path)
+		nic->awaited = NULL;
+	if (nic->left == path)
+		nic->left = NULL;
 	pthread_mutex_unlock(&nic->lock);
 	/* After this nobody delivers into it, and what it received is counted. */
 	vsw_synchronize();
@@ -606,6 +617,64 @@ void vsw_nic_receive(struct vsw_nic *nic, struct vsw_port *path, bool park)
 	pthread_mutex_unlock(&nic->lock);
 	/* Senders that wait, and the worker if anything is parked. */
 	vsw_port_wake(&nic->port);
+}
+
+void vsw_nic_await(struct vsw_nic *nic, struct vsw_port *path)
+{
+	pthread_mutex_lock(&nic->lock);
+	assert(!path || path_index(nic, path) < nic->n_paths);
+	nic->awaited = path;
+	pthread_mutex_unlock(&nic->lock);
+}
+
+/* In a read section: neither @nic nor the path it leaves goes away. */
+static bool take_over(struct vsw_nic *nic, struct vsw_port *path)
+{
+	struct vsw_port *left;
+
+	pthread_mutex_lock(&nic->lock);
+	if (nic->awaited == path && nic_chosen(nic) != path && !receives(path)) {
+		left = nic_chosen(nic);
+		choose(nic, path, true);
+		nic->left = left;
+		pthread_mutex_unlock(&nic->lock);
+		/* A delivery into it may still be under way. */
+		return !receives(left);
+	}
+	left = nic_chosen(nic) == path ? nic->left : NULL;
+	pthread_mutex_unlock(&nic->lock);
+	return !receives(left) || !left->ops->emptied || left->ops->emptied(left);
+}
+
+bool vsw_nic_take_over(struct vsw_port *path)
+{
+	struct vsw_nic *nic;
+	bool done = true;
+
+	vsw_read_lock();
+	nic = vsw_nic_of(path);
+	if (nic)
+		done = take_over(nic, path);
+	vsw_read_unlock();
+	if (!done)
+		vsw_synchronize();
+	return done;
+}
+
+void vsw_nic_take_back(struct vsw_port *path)
+{
+	struct vsw_nic *nic;
+
+	vsw_read_lock();
+	nic = vsw_nic_of(path);
+	if (nic) {
+		pthread_mutex_lock(&nic->lock);
+		if (nic->left && nic_chosen(nic) == path && !receives(path))
+			choose(nic, nic->left, true);
+		pthread_mutex_unlock(&nic->lock);
+	}
+	vsw_read_unlock();
+	vsw_port_wake(path);
 }
 
 void vsw_nic_link_set(struct vsw_nic *nic, bool up)

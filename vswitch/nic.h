@@ -81,6 +81,26 @@ struct vsw_nic *vsw_nic_of(const struct vsw_port *port);
  */
 void vsw_nic_receive(struct vsw_nic *nic, struct vsw_port *path, bool park);
 
+/**
+ * vsw_nic_await() - Choose @path by itself as soon as its guest takes packets there
+ * @path:	NULL: no longer
+ *
+ * As vsw_nic_receive(nic, path, true) at that moment, but on the path's own worker, before the
+ * guest's driver is told that receive is on. A net_failover guest throws away what comes on its
+ * standby from the moment on in which that driver says that it is open, so a choice that takes the
+ * way over the control thread comes too late for some. Stays in force.
+ */
+void vsw_nic_await(struct vsw_nic *nic, struct vsw_port *path);
+/*
+ * For a path that is about to set port->receiving, on its worker, in no read section. False: not
+ * yet, ask again in a moment: the guest has not taken out what was delivered to the path that
+ * received before. Frames are parked meanwhile. Who asks decides how long; true once and for all
+ * when the path is not awaited, or not a vNIC's.
+ */
+bool vsw_nic_take_over(struct vsw_port *path);
+/* It asked, and will not receive after all: the path before has its frames again. Its worker. */
+void vsw_nic_take_back(struct vsw_port *path);
+
 struct vsw_nic_info {
 	struct vsw_port *path; /* chosen; NULL: none */
 	bool park;

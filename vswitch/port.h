@@ -49,6 +49,11 @@ struct vsw_port_ops {
 	 * drops or parks (vswitch/nic.h) what is left instead of waiting.
 	 */
 	unsigned int (*deliver)(struct vsw_port *port, struct pkt **pkts, unsigned int n);
+	/*
+	 * Has the guest taken out everything delivered so far? NULL: cannot be known, and counts
+	 * as yes. Any worker.
+	 */
+	bool (*emptied)(struct vsw_port *port);
 };
 
 struct vsw_port_stats {

@@ -7,7 +7,8 @@
  * handled inside the doorbell that brings them, in order, after the transmits that were rung
  * before: a driver in its reset path stops waiting for answers and reuses the one buffer, so a
  * request looked at later would be another one (Linux mana_serv_reset()). For the same reason an
- * answer that finds no RQ buffer is lost, not kept.
+ * answer that finds no RQ buffer is lost, not kept. One request may be put off, with everything
+ * behind it: receive on, see steer.c. It stays in m->hwc_req and is not read again.
  *
  * A command is a row of gdma_commands[] or mana_commands[]: versions, sizes, what must have
  * happened before. Everything is checked here before a handler sees the message; a handler checks
@@ -18,6 +19,7 @@
 
 #include "emulator/mana/mana_internal.h"
 
+#define AGAIN_NS       200000 /* to the next try of a request that was put off */
 #define TX_TURNS_FIRST 4 /* of every dirty queue before a request is handled */
 
 /* ---- Up and down -------------------------------------------------------------------------- */
@@ -27,6 +29,8 @@ static void init_event(struct mana *m, uint32_t type, uint32_t value)
 	eq_post_raise(m, m->hwc.eq, GDMA_EQE_HWC_INIT_DATA,
 		      type << HWC_INIT_TYPE_SHIFT | (value & HWC_INIT_VALUE_MASK));
 }
+
+static void again(struct worker_timer *t);
 
 int hwc_establish(struct mana *m, uint64_t eq_addr, uint64_t cq_addr, uint64_t rq_addr,
 		  uint64_t sq_addr, uint32_t msix)
@@ -65,6 +69,7 @@ int hwc_establish(struct mana *m, uint64_t eq_addr, uint64_t cq_addr, uint64_t r
 	h->rq.tail = h->rq.cursor = h->sq.tail = h->sq.cursor = 0;
 	h->rq.id = (uint32_t)ids_add(&m->wqs, &h->rq);
 	h->sq.id = (uint32_t)ids_add(&m->wqs, &h->sq);
+	h->again = (struct worker_timer){.fn = again, .arg = m};
 	h->up = m->held = true;
 	for (uint32_t i = 0; i < m->n_vports; i++)
 		m->vport[i].offered = m->vport[i].offered_next;
@@ -96,7 +101,9 @@ void hwc_down(struct mana *m)
 
 	if (!h->up)
 		return;
-	h->up = false;
+	h->up = h->waits = false;
+	h->waits_since = 0;
+	worker_timer_cancel(&h->again);
 	ids_del(&m->wqs, h->sq.id);
 	ids_del(&m->wqs, h->rq.id);
 	ids_del(&m->cqs, h->cq.id);
@@ -168,7 +175,8 @@ static uint32_t handle_request(struct mana *m, uint32_t got)
 		status = GDMA_STATUS_CMD_UNSUPPORTED;
 	else
 		status = check_and_handle(m, cmd, hdr, &msg);
-	if (msg.no_answer)
+	m->hwc.waits = msg.again;
+	if (msg.no_answer || msg.again)
 		return 0;
 	if (status == GDMA_STATUS_SUCCESS || status == GDMA_STATUS_MORE_ENTRIES) {
 		len = MIN(msg.resp_size, room);
@@ -282,30 +290,16 @@ static void answer(struct mana *m, uint32_t len)
 	post_cqe(m, rq, pos, (uint32_t)n);
 }
 
-static void one_request(struct mana *m)
+/* Completes the request at @pos and answers with @len bytes of m->hwc_resp; 0: no answer. */
+static void complete(struct mana *m, uint32_t pos, uint32_t len)
 {
-	uint8_t raw[GDMA_MAX_SQE_SIZE];
-	struct mana_wq *sq = &m->hwc.sq;
-	uint32_t pos, len = 0;
-	struct mana_wqe wqe;
-	int got = -EFAULT;
 	int vector;
 
-	m->hwc_requests++;
-	if (take_entry(m, sq, raw, &wqe, &pos)) {
-		got = move_sges(m, raw, &wqe, m->hwc_req, sizeof(m->hwc_req), false);
-		if (got >= (int)sizeof(struct gdma_req_hdr)) {
-			len = handle_request(m, (uint32_t)got);
-		} else {
-			m->hwc_errors++;
-			guest_error(m, 0, "hwc: request of %d bytes", got);
-		}
-	}
 	if (cq_room(&m->hwc.cq) < 2) {
 		guest_error(m, 0, "hwc: completion queue is full");
 		return;
 	}
-	post_cqe(m, sq, pos, 0);
+	post_cqe(m, &m->hwc.sq, pos, 0);
 	if (len)
 		answer(m, len);
 	cq_notify(&m->hwc.cq, &vector);
@@ -315,6 +309,61 @@ static void one_request(struct mana *m)
 		m->link_event_due = false;
 		link_send_state(m);
 	}
+}
+
+/* The request of @got bytes in m->hwc_req, which stood at @pos. */
+static void handle_or_wait(struct mana *m, uint32_t pos, uint32_t got)
+{
+	struct mana_hwc *h = &m->hwc;
+	uint32_t len = handle_request(m, got);
+
+	if (!h->waits) {
+		h->waits_since = 0;
+		complete(m, pos, len);
+		return;
+	}
+	h->pos = pos;
+	h->got = got;
+	if (!h->waits_since)
+		h->waits_since = now_ns();
+	worker_timer_arm(m->worker, &h->again, now_ns() + AGAIN_NS);
+}
+
+static void one_request(struct mana *m)
+{
+	uint8_t raw[GDMA_MAX_SQE_SIZE];
+	struct mana_wq *sq = &m->hwc.sq;
+	struct mana_wqe wqe;
+	int got = -EFAULT;
+	uint32_t pos;
+
+	m->hwc_requests++;
+	if (take_entry(m, sq, raw, &wqe, &pos)) {
+		got = move_sges(m, raw, &wqe, m->hwc_req, sizeof(m->hwc_req), false);
+		if (got >= (int)sizeof(struct gdma_req_hdr)) {
+			handle_or_wait(m, pos, (uint32_t)got);
+			return;
+		}
+		m->hwc_errors++;
+		guest_error(m, 0, "hwc: request of %d bytes", got);
+	}
+	complete(m, pos, 0);
+}
+
+static void requests(struct mana *m)
+{
+	struct mana_hwc *h = &m->hwc;
+
+	while (h->up && !h->waits && h->sq.cursor != h->sq.tail)
+		one_request(m);
+}
+
+static void again(struct worker_timer *t)
+{
+	struct mana *m = t->arg;
+
+	handle_or_wait(m, m->hwc.pos, m->hwc.got);
+	requests(m);
 }
 
 void hwc_sq_doorbell(struct mana *m, uint32_t tail)
@@ -328,8 +377,7 @@ void hwc_sq_doorbell(struct mana *m, uint32_t tail)
 	for (unsigned int i = 0; i < TX_TURNS_FIRST && tx_run(m); i++)
 		;
 	sq->tail = tail;
-	while (sq->cursor != sq->tail)
-		one_request(m);
+	requests(m);
 }
 
 void hwc_rq_doorbell(struct mana *m, uint32_t tail)

@@ -74,7 +74,9 @@ struct mana_conf {
 	struct mana_vport_conf vports[MANA_MAX_VPORTS];
 	unsigned int n_msix; /* 2..; 0: 64 */
 	enum vfuser_msix_mode msix_mode;
-	uint32_t hold_ms; /* longest time a sender waits for a receiver's buffers; 0: 20 */
+	uint32_t hold_ms; /* how long the guest waits for one receiver, see vswitch/wait.c; 0: VSW_HOLD_MS */
+	/* How long receive on waits for the path before to run empty, vswitch/nic.h; 0: 100 */
+	uint32_t take_over_ms;
 	enum mana_moderation moderation;
 	void (*event)(void *arg, const struct mana_event *ev);
 	void *event_arg;

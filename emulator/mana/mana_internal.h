@@ -345,8 +345,8 @@ struct mana_sq {
 	bool bw_paused; /* waits for the vPort's tokens */
 	/*
 	 * A WQE whose packet was told to wait is not consumed and not kept: it is read again when
-	 * its receiver woke us (waiting), going on at seg_done. When that takes longer than
-	 * hold_ms the queue is stuck: until the wake comes it waits for nobody.
+	 * its receiver woke us (waiting), going on at seg_done. When our patience with that
+	 * receiver is over the queue is stuck: this packet does not wait again.
 	 */
 	bool waiting, stuck;
 	uint32_t seg_done;
@@ -449,6 +449,7 @@ struct mana_vport {
 	struct mana_vport_conf conf; /* defaults filled in */
 	uint32_t id;		     /* in m->vport_ids */
 	bool tx_configured;
+	bool taking_over; /* receive on was put off */
 	uint32_t db_page;
 	struct mana_sq *sq; /* conf.max_queues of each */
 	struct mana_rxq *rxq;
@@ -471,6 +472,11 @@ struct mana_hwc {
 	struct mana_eq *eq;
 	struct mana_cq cq;
 	struct mana_wq sq, rq;
+	/* The request in hwc_req was put off until the timer fires, and those behind it. */
+	bool waits;
+	uint32_t pos, got;    /* of that request: WQE, bytes */
+	uint64_t waits_since; /* ns; 0: not */
+	struct worker_timer again;
 };
 
 enum mana_db_state { DB_FREE, DB_FIXED, DB_RANGE };
@@ -585,6 +591,7 @@ struct hwc_msg {
 	uint8_t *resp;	     /* zeroed, for the whole response */
 	uint32_t resp_size;  /* of the response; a handler may make it smaller */
 	bool no_answer;	     /* handler: stay silent */
+	bool again;	     /* handler: nothing was done, call it again in a moment */
 };
 
 struct hwc_command {

@@ -1,9 +1,18 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns a vPort's receive steering: MANA_CONFIG_VPORT_RX. */
+/*
+ * Owns a vPort's receive steering: MANA_CONFIG_VPORT_RX.
+ *
+ * Receive on is answered when the guest has emptied the path that received before, or after
+ * mana_conf.take_over_ms: with the answer a net_failover guest forgets about what is left there, see
+ * vswitch/nic.h.
+ */
 #include <string.h>
 
 #include "base/checked.h"
 #include "emulator/mana/mana_internal.h"
+#include "vswitch/nic.h"
+
+#define TAKE_OVER_MS 100
 
 static void set(struct mana_steer *st, uint32_t n)
 {
@@ -66,6 +75,9 @@ void steer_enable(struct mana_vport *vp, bool on)
 	apply_to_queues(vp);
 	if (on)
 		atomic_store(&vp->port.receiving, true);
+	if (!on && vp->taking_over)
+		vsw_nic_take_back(&vp->port);
+	vp->taking_over = false;
 	if (was == on)
 		return;
 	/* Who waits for buffers here waits in vain, or need not any more. */
@@ -89,6 +101,16 @@ static int16_t rxq_of(struct mana_vport *vp, uint64_t handle)
 static bool tri_state_ok(uint32_t v)
 {
 	return v == TRI_STATE_FALSE || v == TRI_STATE_TRUE || v == TRI_STATE_UNKNOWN;
+}
+
+/* May receive be turned on now? */
+static bool taken_over(struct mana_vport *vp)
+{
+	uint64_t since = vp->m->hwc.waits_since;
+	uint64_t ms = vp->m->conf.take_over_ms ? vp->m->conf.take_over_ms : TAKE_OVER_MS;
+
+	vp->taking_over = !vsw_nic_take_over(&vp->port);
+	return !vp->taking_over || (since && now_ns() - since >= ms * NSEC_PER_MSEC);
 }
 
 uint32_t steer_configure(struct mana *m, struct hwc_msg *msg)
@@ -126,6 +148,10 @@ uint32_t steer_configure(struct mana *m, struct hwc_msg *msg)
 	}
 
 	st = &vp->steer;
+	if (rx == TRI_STATE_TRUE && !st->rx_enabled && !taken_over(vp)) {
+		msg->again = true;
+		return GDMA_STATUS_SUCCESS;
+	}
 	if (rss != TRI_STATE_UNKNOWN)
 		atomic_store_explicit(&st->rss, rss == TRI_STATE_TRUE, memory_order_relaxed);
 	if (req->update_default_rxobj)

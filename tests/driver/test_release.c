@@ -413,6 +413,122 @@ static void nothing_is_lost_while_receive_goes_off_and_on(void **state)
 
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
+/* ---- The path before ------------------------------------------------------------------------ */
+
+/* A second path beside device 1's, whose guest needs @looks looks to empty it. */
+static struct {
+	struct vsw_port port;
+	_Atomic unsigned int looks, left;
+} before;
+
+static unsigned int before_deliver(struct vsw_port *port, struct pkt **pkts, unsigned int n)
+{
+	(void)pkts;
+	vsw_port_received(port, n, 0);
+	return n;
+}
+
+static bool before_emptied(struct vsw_port *port)
+{
+	(void)port;
+	atomic_fetch_add(&before.looks, 1);
+	return !atomic_load(&before.left) || !atomic_fetch_sub(&before.left, 1);
+}
+
+static struct vsw_nic *two_paths(struct rig *r, unsigned int left)
+{
+	static const struct vsw_port_ops ops = {.deliver = before_deliver,
+						.emptied = before_emptied};
+	struct vsw_nic *nic = put_behind_a_vnic(r);
+	struct vsw_port *vf = mana_port(r->lab.mana[1], 0);
+
+	vsw_port_init(&before.port, &ops, "b/eth0/before", vf->mac);
+	atomic_store(&before.port.link, true);
+	atomic_store(&before.port.receiving, true);
+	assert_int_equal(vsw_nic_path_add(nic, &before.port), 0);
+	receive_is(r, false);
+	vsw_nic_receive(nic, &before.port, true);
+	vsw_nic_await(nic, vf);
+	atomic_store(&before.looks, 0);
+	atomic_store(&before.left, left);
+	return nic;
+}
+
+static void drop_two_paths(struct rig *r, struct vsw_nic *nic)
+{
+	vsw_port_detach(vsw_nic_port(nic));
+	vsw_nic_path_del(nic, &before.port);
+	vsw_nic_path_del(nic, mana_port(r->lab.mana[1], 0));
+	vsw_nic_free(nic);
+	pthread_mutex_destroy(&before.port.waiters_lock);
+}
+
+static void receive_on_is_answered_when_the_path_before_is_empty(void **state)
+{
+	struct rig *r = *state;
+	struct vsw_nic *nic = two_paths(r, 3);
+	struct vsw_nic_info info;
+
+	receive_is(r, true);
+	assert_int_equal(atomic_load(&before.left), 0);
+	assert_int_equal(atomic_load(&before.looks), 4);
+	/* The host has not said a word. */
+	vsw_nic_get_info(nic, &info);
+	assert_ptr_equal(info.path, mana_port(r->lab.mana[1], 0));
+	rig_alive(r, 0, 1);
+	rig_hwc_alive(r, 1);
+	drop_two_paths(r, nic);
+}
+
+/* A guest that never looks at its other path has its receive on all the same. */
+static void the_path_before_is_not_waited_for_for_ever(void **state)
+{
+	struct rig *r = *state;
+	struct vsw_nic *nic = two_paths(r, UINT32_MAX);
+
+	receive_is(r, true);
+	assert_true(atomic_load(&before.looks) > 1);
+	rig_alive(r, 0, 1);
+	/* The next request is not put off for it. */
+	receive_is(r, true);
+	rig_hwc_alive(r, 1);
+	drop_two_paths(r, nic);
+}
+
+static void *cut_when_looked(void *arg)
+{
+	struct rig *r = arg;
+
+	if (!wait_until(atomic_load(&before.looks), WAIT_MS))
+		return NULL;
+	mana_disconnect(r->lab.mana[1]);
+	return r;
+}
+
+static void a_device_that_goes_meanwhile_leaves_the_path_before(void **state)
+{
+	const struct rig_conf c = {.lab = {.conf = {.take_over_ms = 3600000}}};
+	struct rig *r = rig_start(&c);
+	struct vsw_nic *nic = two_paths(r, UINT32_MAX);
+	struct drv_steer s = {
+		.vport = r->vp[1].handle, .rx = TRI_STATE_TRUE, .rss = TRI_STATE_UNKNOWN};
+	struct vsw_nic_info info;
+	pthread_t cutter;
+	void *done;
+
+	(void)state;
+	r->d[1].hwc_timeout_ms = 100; /* there will be no answer */
+	assert_int_equal(pthread_create(&cutter, NULL, cut_when_looked, r), 0);
+	assert_true(drv_steer(&r->d[1], &s) < 0);
+	pthread_join(cutter, &done);
+	assert_non_null(done);
+	vsw_nic_get_info(nic, &info);
+	assert_ptr_equal(info.path, &before.port);
+	rig_drop(r, 1);
+	drop_two_paths(r, nic);
+	rig_stop(r);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -429,6 +545,9 @@ int main(void)
 		T(a_delivery_ends_where_receive_was_turned_off),
 		cmocka_unit_test(receive_off_ends_the_wait_for_buffers),
 		cmocka_unit_test(nothing_is_lost_while_receive_goes_off_and_on),
+		T(receive_on_is_answered_when_the_path_before_is_empty),
+		T(the_path_before_is_not_waited_for_for_ever),
+		cmocka_unit_test(a_device_that_goes_meanwhile_leaves_the_path_before),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

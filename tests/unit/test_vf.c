@@ -677,6 +677,45 @@ static void without_a_synthetic_path_frames_go_to_the_vf_or_to_nobody(void **sta
 	rig_fini(&r);
 }
 
+/* The switch may go over to the VF by itself whenever we would follow, and only then. */
+static void the_vf_is_awaited_unless_it_is_held_cut_or_gone(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r);
+	vf_on_connected(r.vf);
+	assert_true(r.awaited);
+	go_revoked(&r);
+	assert_false(r.awaited);
+	assert_int_equal(rig_restore(&r, NULL), 0);
+	assert_true(r.awaited);
+	rig_fini(&r);
+
+	rig_init(&r);
+	go_cut(&r);
+	assert_false(r.awaited);
+	rig_fini(&r);
+
+	rig_init(&r);
+	go_revoked(&r);
+	assert_int_equal(rig_restore(&r, &(struct vf_restore_opts){.hold_ms = 20}), 0);
+	assert_false(r.awaited);
+	vf_on_connected(r.vf);
+	vf_on_plugged(r.vf);
+	vf_on_driven(r.vf);
+	assert_false(r.awaited);
+	assert_true(rig_run(&r, has_ended));
+	assert_int_equal(r.receive, VF_RX_VF);
+	assert_true(r.awaited);
+	rig_fini(&r);
+
+	rig_init(&r);
+	go_taken(&r);
+	assert_true(r.awaited);
+	rig_fini(&r);
+}
+
 static void migration_takes_the_primary_and_gives_it_back(void **state)
 {
 	struct rig r;
@@ -857,6 +896,7 @@ int main(void)
 		cmocka_unit_test(a_driver_may_come_and_go),
 		cmocka_unit_test(a_guest_that_reboots_while_draining_loses_the_vf),
 		cmocka_unit_test(without_a_synthetic_path_frames_go_to_the_vf_or_to_nobody),
+		cmocka_unit_test(the_vf_is_awaited_unless_it_is_held_cut_or_gone),
 		cmocka_unit_test(migration_takes_the_primary_and_gives_it_back),
 		cmocka_unit_test(after_a_migration_the_vf_can_be_restored),
 		cmocka_unit_test(the_end_of_an_operation_may_begin_the_next_or_free_the_vf),

@@ -269,6 +269,121 @@ static void no_buffer_is_counted_once_at_path_and_vnic(void **state)
 	assert_int_equal(atomic_load(&peer.port.stats.tx_waits), 1);
 }
 
+/* ---- Taking over -------------------------------------------------------------------------- */
+
+/* Path 0 receives; path 1 will, and is awaited. */
+static void await_second(void)
+{
+	atomic_store(&path[1].port.receiving, false);
+	vsw_nic_await(nic, &path[1].port);
+}
+
+static void begins_to_receive(struct test_port *t)
+{
+	atomic_store(&t->port.receiving, true);
+	vsw_port_wake(&t->port);
+}
+
+static void an_awaited_path_takes_over_when_the_other_is_empty(void **state)
+{
+	(void)state;
+	await_second();
+	atomic_store(&path[0].full, true);
+	send_numbers(0, 2);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	send_numbers(2, 2);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	expect_numbers(&path[0], 0, 2);
+	assert_int_equal(info().parked_now, 2);
+	atomic_store(&path[0].full, false);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	begins_to_receive(&path[1]);
+	send_numbers(4, 1);
+	expect_numbers(&path[1], 2, 3);
+	expect_numbers(&path[0], 0, 2);
+	/* It stays awaited: the next time too. */
+	atomic_store(&path[1].port.receiving, false);
+	vsw_nic_receive(nic, &path[0].port, true);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_ptr_equal(info().path, &path[1].port);
+}
+
+static void with_nobody_before_it_a_path_takes_over_at_once(void **state)
+{
+	(void)state;
+	await_second();
+	vsw_nic_receive(nic, NULL, true);
+	atomic_store(&path[0].full, true);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_ptr_equal(info().path, &path[1].port);
+	/* One whose guest has stopped receiving has nothing left to take out. */
+	vsw_nic_receive(nic, &path[0].port, true);
+	atomic_store(&path[0].port.receiving, false);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_ptr_equal(info().path, &path[1].port);
+}
+
+static void a_path_that_is_not_awaited_takes_nothing(void **state)
+{
+	(void)state;
+	await_second();
+	vsw_nic_await(nic, NULL);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_ptr_equal(info().path, &path[0].port);
+	/* Nor does a port that is no path. */
+	assert_true(vsw_nic_take_over(&peer.port));
+	vsw_nic_take_back(&peer.port);
+}
+
+static void what_was_taken_over_can_be_given_back(void **state)
+{
+	(void)state;
+	await_second();
+	atomic_store(&path[0].full, true);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	send_numbers(0, 3);
+	assert_int_equal(kept(&path[0]), 0);
+	vsw_nic_take_back(&path[1].port);
+	expect_numbers(&path[0], 0, 3);
+	/* Once it receives there is nothing to give back. */
+	atomic_store(&path[0].full, false);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	assert_true(vsw_nic_take_over(&path[1].port));
+	begins_to_receive(&path[1]);
+	vsw_nic_take_back(&path[1].port);
+	assert_ptr_equal(info().path, &path[1].port);
+}
+
+static void the_hosts_choice_ends_a_take_over(void **state)
+{
+	(void)state;
+	await_second();
+	atomic_store(&path[0].full, true);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	vsw_nic_await(nic, NULL);
+	vsw_nic_receive(nic, &path[0].port, true);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_ptr_equal(info().path, &path[0].port);
+	vsw_nic_take_back(&path[1].port);
+	assert_ptr_equal(info().path, &path[0].port);
+}
+
+static void a_path_that_was_left_can_go(void **state)
+{
+	(void)state;
+	await_second();
+	atomic_store(&path[0].full, true);
+	assert_false(vsw_nic_take_over(&path[1].port));
+	vsw_nic_path_del(nic, &path[0].port);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	vsw_nic_take_back(&path[1].port);
+	assert_ptr_equal(info().path, &path[1].port);
+	vsw_nic_path_del(nic, &path[1].port);
+	assert_true(vsw_nic_take_over(&path[1].port));
+	assert_null(info().path);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -286,6 +401,12 @@ int main(void)
 		T(without_parking_what_nobody_takes_is_link_down),
 		T(receive_turned_off_in_a_delivery_drops_the_rest_as_link_down),
 		T(no_buffer_is_counted_once_at_path_and_vnic),
+		T(an_awaited_path_takes_over_when_the_other_is_empty),
+		T(with_nobody_before_it_a_path_takes_over_at_once),
+		T(a_path_that_is_not_awaited_takes_nothing),
+		T(what_was_taken_over_can_be_given_back),
+		T(the_hosts_choice_ends_a_take_over),
+		T(a_path_that_was_left_can_go),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -54,6 +54,11 @@ static void set_receive(void *arg, enum vf_receive where)
 	r->receive = where;
 }
 
+static void await(void *arg, bool on)
+{
+	((struct rig *)arg)->awaited = on;
+}
+
 static uint64_t tx_packets(void *arg)
 {
 	struct rig *r = arg;
@@ -80,6 +85,7 @@ static const struct vf_ops ops = {
 	.cut = cut,
 	.link = set_link,
 	.receive = set_receive,
+	.await = await,
 	.tx_packets = tx_packets,
 	.event = told,
 };

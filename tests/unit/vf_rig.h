@@ -16,6 +16,7 @@ struct rig {
 	unsigned int plugs, unplugs, cuts;
 	bool link, dead;
 	enum vf_receive receive;
+	bool awaited;
 	json_t *told; /* [{"name", "data"}] */
 	/* how operations ended */
 	unsigned int begun, ended;

@@ -76,7 +76,12 @@ out:
 	return i;
 }
 
-static const struct vsw_port_ops ops = {.deliver = test_deliver};
+static bool test_emptied(struct vsw_port *port)
+{
+	return !atomic_load(&CONTAINER_OF(port, struct test_port, port)->full);
+}
+
+static const struct vsw_port_ops ops = {.deliver = test_deliver, .emptied = test_emptied};
 
 void test_port_init(struct test_port *t, unsigned int host)
 {

@@ -30,6 +30,7 @@ struct test_frame {
  * @keep:	False: counts only
  * @stop_after:	Frames after which its guest turns receive off, in the middle of a delivery if
  *		need be; 0: never
+ * @full:	Its guest has not taken out what was delivered
  */
 struct test_port {
 	struct vsw_port port;
@@ -38,6 +39,7 @@ struct test_port {
 	uint32_t scatter;
 	bool keep;
 	unsigned int stop_after;
+	_Atomic bool full;
 	unsigned int calls, n;
 	uint64_t frames; /* in all, kept or not */
 	struct test_frame frame[TEST_PORT_FRAMES];

@@ -464,4 +464,31 @@ static unsigned int vh_deliver(struct vsw_port *port, struct pkt **pkts, unsigne
 	return i;
 }
 
-const struct vsw_port_ops vhost_port_ops = {.deliver = vh_deliver};
+/*
+ * With event indices a driver that has taken out everything and waits for more asks to be told of
+ * the next entry: used_event is our used index then (Linux drivers/virtio/virtio_ring.c,
+ * virtqueue_enable_cb_prepare()). Without them it cannot be known.
+ */
+static bool emptied(struct vring *q)
+{
+	bool yes = true;
+
+	pthread_mutex_lock(&q->lock);
+	if (atomic_load(&q->running) && q->event_idx)
+		yes = le16toh(__atomic_load_n(&q->avail->ring[q->num], __ATOMIC_ACQUIRE)) ==
+		      q->published;
+	pthread_mutex_unlock(&q->lock);
+	return yes;
+}
+
+static bool vh_emptied(struct vsw_port *port)
+{
+	struct vhost *v = port_to_vhost(port);
+
+	for (unsigned int i = 0; i < v->n_rings; i += 2)
+		if (!emptied(&v->ring[i]))
+			return false;
+	return true;
+}
+
+const struct vsw_port_ops vhost_port_ops = {.deliver = vh_deliver, .emptied = vh_emptied};
