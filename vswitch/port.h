@@ -74,13 +74,18 @@ struct vsw_waiter {
 	struct vsw_waiter *prev, *next;
 	_Atomic(struct vsw_port *) on; /* registered at this port; NULL: not waiting */
 	struct vsw_wakeup *posted;     /* a wake that is on its way to @worker */
+	bool charged;		       /* the time counts against the receiver's patience */
 };
+
+/* How long a receiver without buffers may keep senders waiting, see wait.c. */
+#define VSW_HOLD_MS 200
 
 struct vsw_port {
 	const struct vsw_port_ops *ops;
 	char name[VSW_NAME_SIZE]; /* "a/eth0", of a path "a/eth0/vf" */
 	uint8_t mac[6];		  /* the vNIC's own address; all zero: none (learned only) */
 	uint32_t mtu;		  /* largest IP packet it takes; 0: the network's */
+	uint32_t hold_ms;	  /* as a sender: its patience with one receiver; 0: VSW_HOLD_MS */
 	_Atomic uint32_t caps;	  /* VSW_CAP_* now in force on receive */
 	/*
 	 * Both are the device's to write, and followed by vsw_port_wake(). A path of a vNIC
@@ -100,8 +105,11 @@ struct vsw_port {
 	_Atomic(struct capture *) capture; /* a list: its own and its paths' */
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;
+	_Atomic uint64_t spent_ns; /* of its senders' patience; written under the lock */
 	pthread_mutex_t waiters_lock;
 	struct vsw_waiter *waiters;
+	unsigned int n_charged;
+	uint64_t charged_at, charged_rx, hold_ns;
 };
 
 /* Fill in the fixed parts of a zeroed port. */
@@ -132,6 +140,12 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n);
  * because @on goes away). False: @on has changed since, try again at once. Sender's worker.
  */
 bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on);
+/*
+ * The same for a guest's queue, which cannot wait for ever: *@until says when @port's patience with
+ * @on is over. Cancel then, and send that one packet with PKT_NO_WAIT.
+ */
+bool vsw_wait_patiently(struct vsw_waiter *w, struct vsw_port *on, const struct vsw_port *port,
+			uint64_t *until);
 /* Sender's worker: no wake comes after this. */
 void vsw_wait_cancel(struct vsw_waiter *w);
 /* Receiver, any thread: buffers have come, or the reason to wait is gone. Cheap if nobody waits. */

@@ -278,7 +278,8 @@ static bool run_unicast(struct burst *b, struct run *r)
 			break;
 		}
 		pkt = b->pkts[r->first];
-		if (!(pkt->flags & PKT_NO_WAIT)) {
+		if (!(pkt->flags & PKT_NO_WAIT) &&
+		    wait_is_worth(to, b->path ? b->path : b->from)) {
 			pkt->waits_for = to;
 			wait_note_failure(to, wakes);
 			count_wait(b);

@@ -36,6 +36,8 @@ bool vsw_port_is_attached(const struct vsw_port *port, uint32_t id);
 
 /* wait.c. A delivery into @on failed for want of buffers; @wakes is its count from before. */
 void wait_note_failure(struct vsw_port *on, uint64_t wakes);
+/* Has @from patience left with @on, which had no buffer just now? */
+bool wait_is_worth(struct vsw_port *on, const struct vsw_port *from);
 /* Detaching: nobody may wait here any more. */
 void wait_release_all(struct vsw_port *port);
 

@@ -19,6 +19,15 @@
  * the other. A note that is missing (another queue of this worker failed elsewhere in between)
  * counts as changed: the sender tries once more, which makes a fresh note.
  *
+ * Patience. A queue that waits for one receiver keeps its other packets waiting, so a receiver must
+ * not make its senders wait at will: neither one that never gives buffers nor one that gives one
+ * at a time. Each receiver has an account. It is charged with the time during which anybody waits
+ * for it, and earns EARN_NS for every frame it takes, up to a full account of hold_ms. While the
+ * account is empty senders are not told to wait: packets that find no buffer are dropped at once.
+ * So whoever takes 800 frames a second may brake its senders for ever, one that has taken nothing
+ * for hold_ms costs them no more time until it takes something, and a guest whose CPU slept that
+ * long and then takes a ring of frames has a full account again. Time alone mends nothing.
+ *
  * Life times. A waiter is its owner's memory; a wake that is under way to the worker is a letter
  * of its own that points to the waiter, and vsw_wait_cancel() makes it point nowhere. Both run
  * on the sender's worker. A port may be detached and freed while somebody waits on it or is about
@@ -32,6 +41,8 @@
 #include "base/util.h"
 #include "vswitch/rcu.h"
 #include "vswitch/switch_internal.h"
+
+#define EARN_NS (1250ull * 1000) /* per frame taken */
 
 struct vsw_wakeup {
 	struct vsw_waiter
@@ -54,8 +65,45 @@ void wait_note_failure(struct vsw_port *on, uint64_t wakes)
 	note.wakes = wakes;
 }
 
+static uint64_t hold_of(const struct vsw_port *port)
+{
+	return (port->hold_ms ? port->hold_ms : VSW_HOLD_MS) * NSEC_PER_MSEC;
+}
+
+/* Brings the account up to date. Under the lock. */
+static void settle(struct vsw_port *on)
+{
+	uint64_t rx = atomic_load_explicit(&on->stats.rx_packets, memory_order_relaxed);
+	uint64_t spent = atomic_load_explicit(&on->spent_ns, memory_order_relaxed);
+	uint64_t now = now_ns(), taken = rx - on->charged_rx;
+
+	spent -= MIN(spent, taken > spent / EARN_NS ? spent : taken * EARN_NS);
+	if (on->n_charged)
+		spent = MIN(spent + (now - on->charged_at), on->hold_ns);
+	on->charged_rx = rx;
+	on->charged_at = now;
+	atomic_store_explicit(&on->spent_ns, spent, memory_order_relaxed);
+}
+
+bool wait_is_worth(struct vsw_port *on, const struct vsw_port *from)
+{
+	uint64_t hold = hold_of(from);
+
+	if (likely(atomic_load_explicit(&on->spent_ns, memory_order_relaxed) < hold))
+		return true;
+	pthread_mutex_lock(&on->waiters_lock);
+	settle(on);
+	pthread_mutex_unlock(&on->waiters_lock);
+	return atomic_load_explicit(&on->spent_ns, memory_order_relaxed) < hold;
+}
+
 static void unlink_waiter(struct vsw_port *on, struct vsw_waiter *w)
 {
+	if (w->charged) {
+		settle(on);
+		on->n_charged--;
+		w->charged = false;
+	}
 	if (w->prev)
 		w->prev->next = w->next;
 	else
@@ -97,7 +145,22 @@ static bool post(struct vsw_port *on, struct vsw_waiter *w)
 	return true;
 }
 
-bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on)
+/* Under the lock: the time counts from now on, until @hold_ns are spent. Returns when that is. */
+static uint64_t charge(struct vsw_port *on, struct vsw_waiter *w, uint64_t hold_ns)
+{
+	uint64_t spent;
+
+	settle(on);
+	on->n_charged++;
+	on->hold_ns = hold_ns;
+	w->charged = true;
+	spent = atomic_load_explicit(&on->spent_ns, memory_order_relaxed);
+	return on->charged_at + hold_ns - MIN(spent, hold_ns);
+}
+
+/* @port NULL: without end. */
+static bool wait_on(struct vsw_waiter *w, struct vsw_port *on, const struct vsw_port *port,
+		    uint64_t *until)
 {
 	uint64_t wakes = note.wakes;
 	uint32_t id = note.id;
@@ -122,10 +185,23 @@ bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on)
 	waiting = atomic_load(&on->wakes) == wakes;
 	if (!waiting)
 		unlink_waiter(on, w);
+	else if (port)
+		*until = charge(on, w, hold_of(port));
 	pthread_mutex_unlock(&on->waiters_lock);
 out:
 	vsw_read_unlock();
 	return waiting;
+}
+
+bool vsw_wait(struct vsw_waiter *w, struct vsw_port *on)
+{
+	return wait_on(w, on, NULL, NULL);
+}
+
+bool vsw_wait_patiently(struct vsw_waiter *w, struct vsw_port *on, const struct vsw_port *port,
+			uint64_t *until)
+{
+	return wait_on(w, on, port, until);
 }
 
 void vsw_wait_cancel(struct vsw_waiter *w)

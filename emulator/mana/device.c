@@ -520,8 +520,6 @@ struct mana *mana_new(struct worker *w, const struct mana_conf *conf)
 	m->worker = w;
 	m->conf = *conf;
 	m->conf.name = m->name;
-	if (!m->conf.hold_ms)
-		m->conf.hold_ms = 20;
 	m->n_msix = conf->n_msix ? conf->n_msix : 64;
 	pthread_mutex_init(&m->err_lock, NULL);
 	TAILQ_INIT(&m->dirty);

@@ -82,11 +82,12 @@ static void woken(struct vsw_waiter *w)
 	tx_kick(sq);
 }
 
-/* It took too long. The waiter stays: until it is woken the queue waits for nobody. */
+/* It took too long: the first packet waits no more. Those behind it may, for other receivers. */
 static void hold_over(struct worker_timer *t)
 {
 	struct mana_sq *sq = t->arg;
 
+	vsw_wait_cancel(&sq->waiter);
 	wait_ended(sq);
 	sq->stuck = true;
 	tx_kick(sq);
@@ -95,13 +96,13 @@ static void hold_over(struct worker_timer *t)
 /* False: buffers have come meanwhile. */
 static bool wait_for(struct mana_sq *sq, struct vsw_port *on)
 {
-	struct mana *m = sq->vp->m;
+	uint64_t until;
 
-	if (!vsw_wait(&sq->waiter, on))
+	if (!vsw_wait_patiently(&sq->waiter, on, &sq->vp->port, &until))
 		return false;
 	sq->waiting = true;
 	sq->wait_since = now_ns();
-	worker_timer_arm(m->worker, &sq->hold, sq->wait_since + m->conf.hold_ms * NSEC_PER_MSEC);
+	worker_timer_arm(sq->vp->m->worker, &sq->hold, until);
 	return true;
 }
 
@@ -221,7 +222,7 @@ static void read_entry(struct mana_sq *sq, uint32_t pos, struct pkt *pkt,
 	}
 	__builtin_prefetch(pkt->piece[0].ptr);
 	slot->suppress = meta.suppress_cqe;
-	pkt->flags = meta.flags | (sq->stuck ? PKT_NO_WAIT : 0);
+	pkt->flags = meta.flags;
 	pkt->gso_size = wqe.data_unit;
 	pkt->vlan_tci = meta.vlan_tci;
 	pkt->l3_off = pkt->l4_off = pkt->payload_off = 0;
@@ -357,11 +358,11 @@ static bool queue_turn(struct mana_sq *sq)
 		}
 		if (ok) {
 			pkts[0]->seg_done = sq->seg_done;
+			if (unlikely(sq->stuck))
+				pkts[0]->flags |= PKT_NO_WAIT;
+			sq->stuck = false;
 			sent = likely(!m->isolated) ? vsw_send(&vp->port, pkts, ok)
 						    : drop_isolated(vp, pkts, ok);
-			/* A stuck queue has said that it will not wait. */
-			if (unlikely(sq->stuck))
-				sent = ok;
 		}
 		sq->seg_done = 0;
 		for (uint32_t i = 0; i < sent; i++) {

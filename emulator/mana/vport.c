@@ -40,6 +40,7 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 	snprintf(name, sizeof(name), index ? "%s.%u" : "%s", m->name, index);
 	vsw_port_init(&vp->port, &mana_port_ops, name, vp->conf.mac);
 	vp->port.mtu = vp->conf.mtu;
+	vp->port.hold_ms = vp->m->conf.hold_ms;
 	atomic_store(&vp->port.caps, MANA_RX_CAPS);
 	atomic_store(&vp->port.link, true);
 	atomic_store(&vp->port.receiving, false);

@@ -38,6 +38,7 @@ struct sender {
 	_Atomic unsigned int left, wakes, waits, again;
 	bool keep_going; /* send on when woken */
 	bool got;
+	uint64_t until; /* its patience is over then */
 };
 static struct sender tx[N_WORKERS];
 
@@ -261,6 +262,172 @@ static void a_port_that_goes_wakes_its_waiters(void **state)
 	assert_int_equal(atomic_load(&tx[0].left), 0);
 }
 
+/* ---- Patience ------------------------------------------------------------------------------ */
+
+/* A queue that waits as long as it has patience, and then gives that packet up. */
+static void pump_patiently(void *arg)
+{
+	struct sender *s = arg;
+	struct pkt *p = &s->pkt;
+
+	while (atomic_load(&s->left)) {
+		uint64_t until = 0;
+
+		if (vsw_send(&s->port.port, &p, 1) == 1) {
+			p->flags &= ~PKT_NO_WAIT;
+			atomic_fetch_sub(&s->left, 1);
+		} else if (vsw_wait_patiently(&s->waiter, p->waits_for, &s->port.port, &until)) {
+			atomic_fetch_add(&s->waits, 1);
+			s->until = until;
+			return;
+		}
+	}
+}
+
+/* As a device's timer does it. */
+static void give_up(void *arg)
+{
+	struct sender *s = arg;
+
+	vsw_wait_cancel(&s->waiter);
+	s->pkt.flags |= PKT_NO_WAIT;
+	pump_patiently(s);
+}
+
+static void woken_patiently(struct vsw_waiter *w)
+{
+	pump_patiently(w->arg);
+}
+
+static void start_patiently(struct sender *s, unsigned int packets, uint32_t hold_ms)
+{
+	s->port.port.hold_ms = hold_ms;
+	s->waiter.wake = woken_patiently;
+	atomic_store(&s->left, packets);
+	worker_call(s->worker, pump_patiently, s);
+}
+
+static uint64_t no_buffer(void)
+{
+	return atomic_load(&rx->port.stats.drops[VSW_DROP_NO_BUFFER]);
+}
+
+/* Patience is spent as time passes: until there is none the sender waits for its timer. */
+static void wait_it_out(struct sender *s)
+{
+	assert_true(wait_until(now_ns() >= s->until, WAIT_MS));
+	worker_call(s->worker, give_up, s);
+}
+
+static void a_receiver_that_takes_nothing_is_waited_for_once(void **state)
+{
+	uint64_t t = now_ns();
+
+	(void)state;
+	start_patiently(&tx[0], 500, 100);
+	assert_int_equal(atomic_load(&tx[0].waits), 1);
+	assert_true(tx[0].until >= t + 100 * NSEC_PER_MSEC);
+	assert_int_equal(no_buffer(), 0);
+	wait_it_out(&tx[0]);
+	/* One packet has waited for all of them, and nobody else waits either. */
+	assert_int_equal(atomic_load(&tx[0].left), 0);
+	assert_int_equal(atomic_load(&tx[0].waits), 1);
+	assert_int_equal(no_buffer(), 500);
+	start_patiently(&tx[1], 500, 100);
+	assert_int_equal(atomic_load(&tx[1].waits), 0);
+	assert_int_equal(no_buffer(), 1000);
+	/* Time alone mends nothing, nor does a wake without buffers. */
+	test_port_refill(rx, 0);
+	start_patiently(&tx[0], 10, 100);
+	assert_int_equal(atomic_load(&tx[0].waits), 1);
+	assert_int_equal(no_buffer(), 1010);
+}
+
+static void a_receiver_that_shows_life_is_waited_for_again(void **state)
+{
+	uint64_t t;
+
+	(void)state;
+	start_patiently(&tx[0], 1, 100);
+	wait_it_out(&tx[0]);
+	/* A ring of buffers, as a guest posts them whose CPU slept. */
+	test_port_refill(rx, 256);
+	start_patiently(&tx[0], 300, 100);
+	assert_int_equal(atomic_load(&tx[0].waits), 2);
+	assert_int_equal(atomic_load(&tx[0].left), 44);
+	assert_int_equal(no_buffer(), 1);
+	t = now_ns();
+	assert_true(tx[0].until > t);
+	test_port_refill(rx, 44);
+	assert_true(wait_until(!atomic_load(&tx[0].left), WAIT_MS));
+	assert_int_equal(no_buffer(), 1);
+}
+
+/*
+ * A hostile guest that gives one buffer whenever its senders are about to lose their patience. The
+ * time it costs them is what its frames have earned, and no more.
+ */
+static void a_receiver_that_drips_gets_little_patience(void **state)
+{
+	uint64_t waited = 0;
+
+	(void)state;
+	start_patiently(&tx[0], 1, 100);
+	wait_it_out(&tx[0]);
+	for (unsigned int i = 0; i < 20; i++) {
+		test_port_refill(rx, 1);
+		/* The first takes the buffer, the second waits for what that has earned. */
+		start_patiently(&tx[0], 2, 100);
+		if (atomic_load(&tx[0].left)) {
+			uint64_t now = now_ns();
+
+			waited += tx[0].until > now ? tx[0].until - now : 0;
+			wait_it_out(&tx[0]);
+		}
+		assert_int_equal(atomic_load(&tx[0].left), 0);
+	}
+	/* 1.25 ms a frame: 25 ms, where it had asked for 2 s. */
+	assert_true(waited <= 20 * 1250000ull);
+	assert_int_equal(no_buffer(), 21);
+}
+
+static void two_that_wait_at_once_spend_their_time_together(void **state)
+{
+	(void)state;
+	start_patiently(&tx[0], 1, 100);
+	start_patiently(&tx[1], 1, 100);
+	assert_int_equal(atomic_load(&tx[0].waits), 1);
+	assert_int_equal(atomic_load(&tx[1].waits), 1);
+	/* The second one's wait ends with the first one's, not 100 ms after it began. */
+	assert_true(tx[1].until <= tx[0].until + NSEC_PER_MSEC);
+	wait_it_out(&tx[0]);
+	wait_it_out(&tx[1]);
+	assert_int_equal(no_buffer(), 2);
+}
+
+static void other_receivers_are_still_waited_for(void **state)
+{
+	struct test_port *other = calloc(1, sizeof(*other));
+
+	(void)state;
+	test_port_init(other, 8);
+	other->room = 0;
+	other->keep = false;
+	assert_int_equal(vsw_port_attach(net, &other->port), 0);
+	start_patiently(&tx[0], 1, 100);
+	wait_it_out(&tx[0]);
+	frame_udp(&tx[0].frame, 1, 8, 40);
+	pkt_of_frame(&tx[0].pkt, &tx[0].frame, 0);
+	start_patiently(&tx[0], 3, 100);
+	assert_int_equal(atomic_load(&tx[0].waits), 2);
+	assert_int_equal(atomic_load(&tx[0].left), 3);
+	test_port_refill(other, 3);
+	assert_true(wait_until(!atomic_load(&tx[0].left), WAIT_MS));
+	assert_int_equal(atomic_load(&other->port.stats.drops[VSW_DROP_NO_BUFFER]), 0);
+	vsw_port_detach(&other->port);
+	free(other);
+}
+
 static void fail_only(void *arg)
 {
 	struct sender *s = arg;
@@ -384,6 +551,11 @@ int main(void)
 		T(no_wake_comes_after_a_cancel),
 		T(a_port_that_goes_wakes_its_waiters),
 		T(a_port_that_went_meanwhile_is_not_waited_for),
+		T(a_receiver_that_takes_nothing_is_waited_for_once),
+		T(a_receiver_that_shows_life_is_waited_for_again),
+		T(a_receiver_that_drips_gets_little_patience),
+		T(two_that_wait_at_once_spend_their_time_together),
+		T(other_receivers_are_still_waited_for),
 		T(no_wake_up_is_lost_between_two_workers),
 		T(receivers_may_go_at_any_time),
 	};

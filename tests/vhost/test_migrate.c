@@ -159,13 +159,16 @@ static void a_copy_made_by_the_log_is_the_memory(void **state)
 	struct vu_ring *rx = vu_rxq(c, 0), *tx = vu_txq(&r->c[0], 0);
 	uint8_t *copy = malloc(c->mem_size);
 	uint32_t sent = 0, got = 0;
+	bool last = false;
 	uint16_t base;
 
 	(void)state;
 	assert_non_null(copy);
 	assert_int_equal(vu_log_start(c), 0);
 	memcpy(copy, c->mem, c->mem_size);
-	for (unsigned int round = 0; round < 300; round++) {
+	for (unsigned int round = 0; !last; round++) {
+		/* Enough frames have come, however slow the switch's workers are. */
+		last = round >= 299 && got > 200;
 		for (unsigned int i = 0; i < 20; i++) {
 			build(r, sent, 1000);
 			vu_tx_reap(tx);
@@ -177,7 +180,7 @@ static void a_copy_made_by_the_log_is_the_memory(void **state)
 		while (vu_rx_poll(rx, r->g.data, FRAME_MAX, NULL, NULL) > 0)
 			got++;
 		vu_rx_fill(rx, 64);
-		if (round == 299) {
+		if (last) {
 			/* The last frames, then the guest stops. */
 			assert_true(wait_until((vu_tx_reap(tx), tx->n_free == tx->num), WAIT_MS));
 			for (unsigned int i = 0; i < 2; i++)
@@ -199,7 +202,6 @@ static void a_copy_made_by_the_log_is_the_memory(void **state)
 		assert_memory_equal(copy + at, c->mem + at, rx->slot_size);
 	}
 	assert_memory_equal(copy + ((uint8_t *)rx->used - c->mem), rx->used, 6 + 8u * rx->num);
-	assert_true(got > 200);
 	free(copy);
 	rig_stop(r);
 }

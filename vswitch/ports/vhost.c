@@ -269,12 +269,11 @@ struct vhost *vhost_new(struct worker *w, const struct vhost_conf *conf)
 	v->conf = *conf;
 	snprintf(v->name, sizeof(v->name), "%s", conf->name);
 	v->conf.name = v->name;
-	if (!v->conf.hold_ms)
-		v->conf.hold_ms = VH_HOLD_MS;
 	v->offered = vh_offer(conf);
 	pthread_mutex_init(&v->error_lock, NULL);
 	vsw_port_init(&v->port, &vhost_port_ops, v->name, conf->mac);
 	v->port.mtu = conf->mtu;
+	v->port.hold_ms = conf->hold_ms;
 	atomic_store(&v->port.link, true);
 	for (unsigned int i = 0; i < v->n_rings; i++)
 		vh_ring_init(&v->ring[i], v, i);

@@ -47,7 +47,7 @@ struct vhost_event {
  * @max_queues:	queue pairs offered, 1..VHOST_MAX_QUEUES; 0: 1
  * @mtu:	offered as VIRTIO_NET_F_MTU; 0: not offered
  * @features_off: bits 1ull << VIRTIO_NET_F_* (or VIRTIO_F_*, VIRTIO_RING_F_*) not to offer
- * @hold_ms:	longest time a sender waits for a receiver's buffers; 0: 20
+ * @hold_ms:	how long the guest is made to wait for one receiver (vswitch/wait.c); 0: VSW_HOLD_MS
  */
 struct vhost_conf {
 	const char *name;

@@ -29,7 +29,6 @@
 #define VH_MAX_FDS     8
 #define VH_BURST       64  /* packets in one vsw_send() */
 #define VH_TX_BUDGET   256 /* of one ring in one turn */
-#define VH_HOLD_MS     20
 
 #define VH_BIT(n) (1ull << (n))
 
@@ -76,7 +75,7 @@ void vh_area_drop(struct vh_area *a);
 struct vh_tx {
 	uint32_t seg_done; /* segments of the next packet that have been delivered */
 	bool waiting;	   /* for a receiver; the hold timer runs */
-	bool stuck;	   /* waited too long: drops until it is woken */
+	bool stuck;	   /* waited too long: the first packet does not wait again */
 	uint64_t wait_since;
 	struct vsw_waiter waiter;
 	struct worker_timer hold;

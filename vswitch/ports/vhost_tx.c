@@ -16,7 +16,8 @@
  * Malformed packets go to the switch with debts that cannot be paid, and are counted there.
  *
  * Waiting for a receiver is as in emulator/mana/tx.c: the packet stays where it is, in the guest's
- * ring; after hold_ms it is offered once more as one that does not wait.
+ * ring; when our patience with that receiver is over (vswitch/wait.c) it is offered once more as one
+ * that does not wait.
  */
 #include "vswitch/ports/vhost_internal.h"
 
@@ -71,11 +72,12 @@ static void woken(struct vsw_waiter *w)
 	resume(q);
 }
 
-/* It took too long. The waiter stays: until it is woken the ring waits for nobody. */
+/* It took too long: the first packet waits no more. Those behind it may, for other receivers. */
 static void hold_over(struct worker_timer *t)
 {
 	struct vring *q = t->arg;
 
+	vsw_wait_cancel(&q->tx.waiter);
 	wait_ended(q);
 	q->tx.stuck = true;
 	resume(q);
@@ -85,13 +87,13 @@ static void hold_over(struct worker_timer *t)
 static bool wait_for(struct vring *q, struct vsw_port *on)
 {
 	struct vhost *v = q->v;
+	uint64_t until;
 
-	if (!vsw_wait(&q->tx.waiter, on))
+	if (!vsw_wait_patiently(&q->tx.waiter, on, &v->port, &until))
 		return false;
 	q->tx.waiting = true;
 	q->tx.wait_since = now_ns();
-	worker_timer_arm(v->worker, &q->tx.hold,
-			 q->tx.wait_since + v->conf.hold_ms * NSEC_PER_MSEC);
+	worker_timer_arm(v->worker, &q->tx.hold, until);
 	v->hot &= ~VH_BIT(q->index / 2);
 	return true;
 }
@@ -228,8 +230,6 @@ static inline void build_flat(struct vring *q, struct pkt *pkt, const uint8_t *p
 		memcpy(&h, p, VIRTIO_NET_HDR_SHORT);
 		take_header(q, pkt, &h);
 	}
-	if (unlikely(q->tx.stuck))
-		pkt->flags |= PKT_NO_WAIT;
 }
 
 /* Copies @n bytes from the front of the pieces away. They have as many. */
@@ -284,8 +284,6 @@ static const char *build_chain(struct vring *q, struct pkt *pkt, uint16_t head)
 	pkt->n_pieces = (uint16_t)c.n;
 	if (q->debts)
 		take_header(q, pkt, &h);
-	if (unlikely(q->tx.stuck))
-		pkt->flags |= PKT_NO_WAIT;
 	return NULL;
 }
 
@@ -388,10 +386,10 @@ bool vh_tx_turn(struct vring *q)
 		if (n) {
 			burst[0].seg_done = q->tx.seg_done;
 			q->tx.seg_done = 0;
+			if (unlikely(q->tx.stuck))
+				burst[0].flags |= PKT_NO_WAIT;
+			q->tx.stuck = false;
 			sent = vsw_send(&v->port, pkts, n);
-			/* A stuck ring has said that it will not wait. */
-			if (unlikely(q->tx.stuck || sent > n))
-				sent = n;
 			if (vh_steer_wants(v))
 				vh_steer_learn(v, pkts, sent, q->index / 2);
 			give_back(q, slot, sent);
