@@ -8,8 +8,9 @@ import random
 
 import story as stories
 from flows import Flows
-from lab import require, wait_for
-from paths import BOTH, boot_id, exists, give_peers, reboot, talk, travels, vf, wait_pair, wait_vf
+from lab import PORT, require, wait_for
+from paths import (BOTH, boot_id, carried, exists, figure, give_peers, reboot, talk, travels, vf,
+                   wait_pair, wait_vf)
 
 MAX_ADDED = 7
 
@@ -103,10 +104,10 @@ def founding(lab):
         flows.end()
 
 
-def at_once(lab, count):
+def at_once(lab, count, *options):
     """So many at the same time; each gets its address, none gets another's."""
     a, b = lab.vm("a"), lab.vm("b")
-    lab.cli("nic", "add", "a", "--network", "green", "--count", str(count), "--wait=150",
+    lab.cli("nic", "add", "a", "--network", "green", "--count", str(count), "--wait=150", *options,
             timeout=200)
     names = sorted(set(nics(a)) - {"eth0"})
     require(names == [f"eth{n + 1}" for n in range(count)], f"they are called {names}")
@@ -116,15 +117,42 @@ def at_once(lab, count):
     for name in names:
         reaches(a, name, b)
     bound = a.out("ls -d /sys/bus/pci/drivers/mana/*:*:*.* | wc -l")
-    require(bound == str(count + 1), f"{bound} VFs for {count + 1} NICs")
+    vfs = 1 + sum(1 for nic in found if nic["vf"])
+    require(bound == str(vfs), f"{bound} VFs bound of {vfs}")
     talk(lab)
 
 
-def after_reboot(lab):
-    """The same NICs, MACs, names and addresses after a reboot of the guest."""
+def copies(lab, size):
+    """A copy over each added NIC raises the counters of its VF on both sides."""
+    a, b = lab.vm("a"), lab.vm("b")
+    there = b.address(4, "eth1")
+    try:
+        for name in sorted(set(nics(a)) - {"eth0"}):
+            here = next(n for n in nics(a)[name]["addresses"] if ":" not in n).split("/")[0]
+            a.run(f"ip route replace {there} dev {name} src {here}")
+            host, guest = carried(a, name)["vf"], figure(a, f"{name}vf", "tx_bytes")
+            a.peer(f"send {there} {PORT} {size}", timeout=240)
+            moved = [n - o for o, n in zip(host, carried(a, name)["vf"])]
+            require(moved[0] > size // 66000 and moved[1] > 10, f"{name}: the VF moved {moved}")
+            require(figure(a, f"{name}vf", "tx_bytes") - guest > size, f"{name}vf did not count")
+    finally:
+        a.run(f"ip route del {there}", check=False)
+
+
+def all_removed(lab):
+    """One after the other, back to the NIC of the lab file."""
+    a = lab.vm("a")
+    for name in sorted(set(nics(a)) - {"eth0"}):
+        remove(a, name)
+        gone(a, name)
+    talk(lab)
+
+
+def as_before(lab, again):
+    """The same NICs, MACs, names and addresses after again() started the guest anew."""
     a, b = lab.vm("a"), lab.vm("b")
     before = nics(a)
-    reboot(a)
+    again()
     own_answers(a)
     a.give_peer()
     after = nics(a)
@@ -134,6 +162,22 @@ def after_reboot(lab):
         settled(a, name)
     for name in sorted(set(before) - {"eth0"}):
         reaches(a, name, b)
+
+
+def after_reboot(lab):
+    as_before(lab, lambda: reboot(lab.vm("a")))
+
+
+def after_stop_start(lab):
+    a = lab.vm("a")
+
+    def again():
+        lab.control.call("vm-shutdown", timeout=60, vm="a")
+        wait_for(lambda: a.status()["state"] == "exited", 60, "a is down")
+        lab.control.call("vm-start", vm="a")
+        a.wait_ready(300)
+
+    as_before(lab, again)
 
 
 def any_order(lab):
@@ -160,12 +204,12 @@ def any_order(lab):
         gone(a, name)
 
 
-def one_by_one(lab, count):
+def one_by_one(lab, count, **options):
     """Each is in use before the next one comes; then each goes."""
     a, b = lab.vm("a"), lab.vm("b")
     names = []
     for _ in range(count):
-        names.append(add(a, network="green")["name"])
+        names.append(add(a, network="green", **options)["name"])
         settled(a, names[-1])
         reaches(a, names[-1], b)
     require(names == [f"eth{n + 1}" for n in range(count)], f"they are called {names}")
@@ -247,20 +291,26 @@ def weight(lab):
 
 def main():
     story = stories.Story("hotadd", __doc__)
-    whole = story.kernel == "6.12"
+    whole = story.whole
+    count = MAX_ADDED if whole else 3
     peer = {"nics": [{"network": "blue", **BOTH}, {"network": "green", "synthetic": "none"}]}
     with story.lab({"a": {"spare_nics": 8, **BOTH}, "b": peer}, networks=("blue", "green"),
                    dhcp=True) as lab:
         story.check("peers", give_peers, lab, always=True)
         story.check("add one, use it, remove it", founding, lab)
-        story.check("verify_sriov_add_max_nics", at_once, lab,
-                    MAX_ADDED if whole else 3)
+        story.check("verify_sriov_add_max_nics", at_once, lab, count)
         if whole:
+            story.check("verify_sriov_max_vf_connection", copies, lab, 4 << 20)
+            story.check("verify_sriov_provision_with_max_nics_stop_start", after_stop_start, lab)
             story.check("verify_sriov_provision_with_max_nics_reboot", after_reboot, lab)
         story.check("removed in any order, added again", any_order, lab)
         if whole:
             story.check("verify_sriov_add_max_nics_one_by_one", one_by_one, lab, MAX_ADDED)
-        if whole:
+            story.check("verify_synthetic_add_max_nics_one_time", at_once, lab, MAX_ADDED,
+                        "--vf", "off")
+            story.check("all of them removed", all_removed, lab)
+            story.check("verify_synthetic_add_max_nics_one_by_one", one_by_one, lab, MAX_ADDED,
+                        vf=False)
             story.check("synthetic alone", kind, lab, {"vf": False}, "virtio_net")
             story.check("the VF alone", kind, lab, {"synthetic": "none"}, "mana")
             story.check("both paths", kind, lab, {}, "net_failover")

@@ -32,11 +32,9 @@ def services(lab):
             require("driver: net_failover\n" in info, f"{nic} is no master: {info}")
 
 
-def basic(lab, size):
-    """As many VFs as NICs, the module bound to each, each NIC its address, on the master alone;
-    a copy raises the VF's counters on both sides, and hardly the standby's."""
-    a, b = lab.vm("a"), lab.vm("b")
-    for vm in (a, b):
+def basic(lab):
+    """As many VFs as NICs, the module bound to each, each NIC its address, on the master alone."""
+    for vm in (lab.vm("a"), lab.vm("b")):
         bound = vm.out("ls -d /sys/bus/pci/drivers/mana/*:*:*.* | wc -l")
         require(bound == str(len(NICS)), f"{vm.name}: {bound} VFs for {len(NICS)} NICs")
         for nic in NICS:
@@ -48,7 +46,12 @@ def basic(lab, size):
                 require(vm.out(f"cat /sys/class/net/{dev}/address") == mac, f"{dev}: another MAC")
             extra = vm.out(f"ip -o addr show dev {nic}vf; ip -o addr show dev {nic}nsby")
             require(not extra, f"{vm.name}: a part of the pair has an address: {extra}")
-    for nic in NICS:
+
+
+def connection(lab, nics, size):
+    """A copy raises the counters of the VF on both sides, and hardly the standby's."""
+    a, b = lab.vm("a"), lab.vm("b")
+    for nic in nics:
         host, guest = carried(a, nic), figure(a, f"{nic}vf", "tx_bytes")
         standby = figure(a, f"{nic}nsby", "tx_packets") + figure(a, f"{nic}nsby", "rx_packets")
         a.peer(f"send {b.address(4, nic)} {PORT} {size}", timeout=240)
@@ -233,7 +236,8 @@ def rebooted(lab):
     for nic in NICS:
         wait_pair(a, nic)
     a.give_peer()
-    basic(lab, 4 << 20)
+    basic(lab)
+    connection(lab, NICS, 4 << 20)
     talk(lab)
 
 
@@ -253,20 +257,23 @@ def revoked_over_reboot(lab):
 
 def main():
     story = stories.Story("sriov", __doc__)
-    whole = story.kernel == "6.12"
+    whole = story.whole
     times = TOGGLES if whole else 1
     nics = [{"network": "blue", "queues": 4, **BOTH}, {"network": "green", **BOTH}]
     with story.lab({"a": {"nics": nics}, "b": {"nics": nics}}, networks=("blue", "green")) as lab:
         story.check("peers", give_peers, lab, always=True)
         story.check("verify_services_state", services, lab)
-        story.check("verify_sriov_basic", basic, lab, COPY if whole else 8 << 20)
+        story.check("verify_sriov_basic", basic, lab)
+        size = COPY if whole else 8 << 20
+        story.check("verify_sriov_single_vf_connection", connection, lab, NICS[:1], size)
+        story.check("verify_sriov_max_vf_connection", connection, lab, NICS, size)
         story.check("verify_sriov_disable_enable", toggles, lab, times)
         story.check("verify_sriov_disable_enable_pci", toggles_pci, lab, times)
         story.check("verify_sriov_disable_enable_on_guest", on_guest, lab, capture="a/eth0")
         story.check("verify_sriov_reload_modules", reload_modules, lab)
         story.check("verify_sriov_ethtool_offload_setting", offload_synced, lab)
         story.check("verify_sriov_interrupts_change", interrupts, lab)
-        story.check("verify_sriov_provision after reboot", rebooted, lab)
+        story.check("verify_sriov_provision_with_max_nics_reboot", rebooted, lab)
         if whole:
             story.check("revoked over a reboot", revoked_over_reboot, lab)
     return story.end()

@@ -218,7 +218,7 @@ def vlan(lab):
 
 def main():
     story = stories.Story("synthetic", __doc__)
-    whole = story.kernel == "6.12"
+    whole = story.whole
     small = {"cpus": 1, "memory": "256M"}
     vms = {"a": SYNTHETIC, "b": SYNTHETIC, "c": {**small, **VF_ONLY}}
     if whole:
