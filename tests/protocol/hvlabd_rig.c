@@ -49,10 +49,20 @@ void hvlabd_start(struct hvlabd *d)
 	close(p[0]);
 }
 
+static void need_program(const char *path)
+{
+	if (access(path, X_OK))
+		fail_msg("%s: %s: the build has not made it, or it was taken away", path,
+			 strerror(errno));
+}
+
 int hvlabd_setup(void **state)
 {
-	struct hvlabd *d = calloc(1, sizeof(*d));
+	struct hvlabd *d;
 
+	need_program(HVLABD);
+	need_program(FAKE_QEMU);
+	d = calloc(1, sizeof(*d));
 	signal(SIGPIPE, SIG_IGN);
 	strcpy(d->dir, "/tmp/hvlabd-XXXXXX");
 	assert_non_null(mkdtemp(d->dir));

@@ -370,6 +370,7 @@ static void who_does_not_end_when_told_is_killed(void **state)
 static void a_client_that_leaves_during_lab_up_stops_nothing(void **state)
 {
 	struct hvlabd *d = *state;
+	uint64_t end = now_ns() + WAIT_MS * NSEC_PER_MSEC;
 	struct ctl c, other;
 	json_t *req =
 		json_pack("{s:s, s:o}", "execute", "lab-up", "arguments", up_args("run", "ready"));
@@ -388,6 +389,10 @@ static void a_client_that_leaves_during_lab_up_stops_nothing(void **state)
 				     json_pack("{s:s, s:s}", "vm", "b", "state", "ready"));
 		bool up = json_object_get(v, "return") != NULL;
 
+		if (!up && now_ns() > end) {
+			text = json_dumps(v, JSON_COMPACT);
+			fail_msg("b is not ready: %s", text);
+		}
 		json_decref(v);
 		if (up)
 			break;
