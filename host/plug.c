@@ -52,8 +52,9 @@
  * VERSION by 5 s; every other command waits behind it.
  */
 #define REPLY_MS 15000
-#define RETRY_MS     1000
-#define RETRY_MAX_MS 64000 /* after many requests that a guest which never comes up may have heard */
+#define RETRY_MS 1000
+#define RETRY_MAX_MS                                                                               \
+	64000 /* after many requests that a guest which never comes up may have heard */
 
 /* How far up the stack. */
 enum { AT_NOTHING, AT_CHARDEV, AT_NETDEV, AT_DEVICE };
