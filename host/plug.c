@@ -51,10 +51,9 @@
  * ms. device_add of a VF opens its socket and exchanges messages, each bounded by x-msg-timeout and
  * VERSION by 5 s; every other command waits behind it.
  */
-#define REPLY_MS 15000
-#define RETRY_MS 1000
-#define RETRY_MAX_MS                                                                               \
-	64000 /* after many requests that a guest which never comes up may have heard */
+#define REPLY_MS     15000
+#define RETRY_MS     1000
+#define RETRY_MAX_MS 64000
 
 /* How far up the stack. */
 enum { AT_NOTHING, AT_CHARDEV, AT_NETDEV, AT_DEVICE };

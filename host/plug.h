@@ -71,8 +71,7 @@ enum plug_state plug_state(const struct plug *p, unsigned int slot, enum plug_pa
 /* The device is on QEMU's command line, or QEMU ended: no commands, only bookkeeping. */
 void plug_assume(struct plug *p, unsigned int slot, enum plug_path path);
 void plug_on_vm_down(struct plug *p);
-/* The guest's system is up (its agent speaks) and hears what it is asked for, or is not any more.
- */
+/* The guest's system is up (its agent speaks) and hears what it is asked for, or it is not. */
 void plug_on_guest(struct plug *p, bool up);
 /* Every QMP event of the VM. */
 void plug_on_event(struct plug *p, const char *name, json_t *data);
