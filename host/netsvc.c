@@ -42,6 +42,7 @@ struct netsvc {
 	enum netsvc_state state;
 	char reason[400];
 	unsigned int restarts;	 /* ever */
+	unsigned int refused;	 /* guests' requests for their own address, ever */
 	unsigned int n_failed;	 /* since it last ran for a while */
 	uint64_t running_ns;	 /* since when */
 	uint64_t retry_ns;	 /* FAILED: when it is tried again; 0: never */
@@ -365,6 +366,7 @@ static void look_for_refusal(struct netsvc *ns)
 	if (!strstr(ns->said, "not using configured address ") &&
 	    !strstr(ns->said, "no addresses available"))
 		return;
+	ns->refused++;
 	if (ns->forgot_ns && now - ns->forgot_ns < FORGET_MS * NSEC_PER_MSEC)
 		return;
 	ns->forgot_ns = now;
@@ -775,10 +777,10 @@ json_t *netsvc_json(const struct netsvc *ns)
 		inet_ntop(AF_INET, &ns->plan.ip4, ip4, sizeof(ip4));
 	if (ns->plan.has6)
 		inet_ntop(AF_INET6, &ns->plan.ip6, ip6, sizeof(ip6));
-	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:i, s:o, s:i}", "state",
+	return json_pack("{s:s, s:o, s:o, s:o, s:s, s:o, s:i, s:o, s:i, s:i}", "state",
 			 state_names[ns->state], "reason", text_or_null(ns->reason), "ip4",
 			 text_or_null(ip4), "ip6", text_or_null(ip6), "domain", ns->plan.domain,
 			 "pid", ns->child.pid ? json_integer(ns->child.pid) : json_null(),
 			 "restarts", (int)ns->restarts, "retry_ms", retry ? retry : json_null(),
-			 "hosts", (int)ns->n_hosts);
+			 "hosts", (int)ns->n_hosts, "refused", (int)ns->refused);
 }

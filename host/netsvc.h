@@ -96,8 +96,8 @@ enum netsvc_state netsvc_state(const struct netsvc *ns);
 /* The service's own port at the switch; NULL while it has none. For stats and captures. */
 struct vsw_port *netsvc_port(struct netsvc *ns);
 /*
- * {"state", "reason", "ip4", "ip6", "domain", "pid", "restarts", "retry_ms", "hosts"}; a new
- * reference. @ns may be NULL: {"state": "off", ...}.
+ * {"state", "reason", "ip4", "ip6", "domain", "pid", "restarts", "retry_ms", "hosts", "refused"}; a
+ * new reference. @ns may be NULL: {"state": "off", ...}.
  */
 json_t *netsvc_json(const struct netsvc *ns);
 

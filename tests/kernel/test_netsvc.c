@@ -412,6 +412,7 @@ static void test_same_nic_another_client(void **state)
 	struct rig *r = *state;
 	struct in6_addr ip, dns;
 	pid_t pid = service_pid(r);
+	json_t *o;
 
 	assert_true(station_dhcp6(&r->st, &ip, &dns, WAIT_MS));
 	for (unsigned int i = 0; i < 2; i++) {
@@ -420,6 +421,9 @@ static void test_same_nic_another_client(void **state)
 		assert_true(wait_until(station_dhcp6(&r->st, &ip, &dns, BRIEF_MS), WAIT_MS));
 		assert_string_equal(text6(ip), "fd00::4");
 	}
+	o = netsvc_json(r->ns);
+	assert_true(json_integer_value(json_object_get(o, "refused")) >= 2);
+	json_decref(o);
 	/* No guest can make it start again, which would cost the others their answers. */
 	assert_int_equal(service_pid(r), pid);
 }

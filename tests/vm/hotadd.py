@@ -148,10 +148,17 @@ def all_removed(lab):
     talk(lab)
 
 
+def services(lab):
+    """Of each network's dnsmasq: its process, and how often it refused a guest its own address."""
+    return {net["name"]: (net["services"]["pid"], net["services"]["refused"])
+            for net in lab.status()["networks"]}
+
+
 def as_before(lab, again):
-    """The same NICs, MACs, names and addresses after again() started the guest anew."""
+    """The same NICs, MACs, names and addresses after again() started the guest anew, and the same
+    client to the network's services: nobody was refused, nothing had to start again."""
     a, b = lab.vm("a"), lab.vm("b")
-    before = nics(a)
+    before, serving = nics(a), services(lab)
     again()
     own_answers(a)
     a.give_peer()
@@ -160,6 +167,7 @@ def as_before(lab, again):
             f"before {before}, after {after}")
     for name in before:
         settled(a, name)
+    require(services(lab) == serving, f"the services were {serving}, are {services(lab)}")
     for name in sorted(set(before) - {"eth0"}):
         reaches(a, name, b)
 
