@@ -14,6 +14,7 @@
 struct compare {
 	struct drill d;
 	unsigned int rounds, seconds;
+	bool threads;
 	/* figures[measure][path]: arrays */
 	json_t *figures[16][COMPARE_N_PATHS];
 	json_t *invalid;
@@ -183,6 +184,61 @@ static void fmt_ratio(const json_t *v, char *buf, size_t size)
 	snprintf(buf, size, "%.2f", json_number_value(v));
 }
 
+static void fmt_percent(const json_t *v, char *buf, size_t size)
+{
+	if (v)
+		snprintf(buf, size, "%.1f", 100 * json_number_value(v));
+	else
+		snprintf(buf, size, "-");
+}
+
+#define THREAD_SHOWN 0.01 /* cores */
+
+/* A row for each measure and thread that used something on either path. */
+static void show_threads(struct output *out, const json_t *r)
+{
+	static const struct out_column cols[] = {
+		{.title = "MEASURE", .path = "measure"},
+		{.title = "THREAD", .path = "thread"},
+		{.title = "VF", .path = "vf", .format = fmt_percent, .right = true},
+		{.title = "SYNTHETIC", .path = "synthetic", .format = fmt_percent, .right = true},
+	};
+	json_t *rows = json_array(), *row, *v;
+	const char *name;
+	size_t i;
+
+	json_array_foreach (json_object_get(r, "rows"), i, row) {
+		json_t *vf = (json_t *)out_path(row, "vf.cpu.threads");
+		json_t *syn = (json_t *)out_path(row, "synthetic.cpu.threads");
+		json_t *all = json_object();
+		const char *measure = out_str(row, "measure", "?");
+
+		json_object_update(all, vf);
+		json_object_update(all, syn);
+		json_object_foreach (all, name, v) {
+			const json_t *a = json_object_get(vf, name);
+			const json_t *b = json_object_get(syn, name);
+			json_t *line;
+
+			if (json_number_value(a) < THREAD_SHOWN &&
+			    json_number_value(b) < THREAD_SHOWN)
+				continue;
+			line = json_pack("{s:s, s:s}", "measure", measure, "thread", name);
+			measure = "";
+			if (a)
+				json_object_set(line, "vf", (json_t *)a);
+			if (b)
+				json_object_set(line, "synthetic", (json_t *)b);
+			json_array_append_new(rows, line);
+		}
+		json_decref(all);
+	}
+	out_text(out, "\nCPU by thread, percent of one CPU, medians; those under 1 %% on both "
+		      "paths left out:\n\n");
+	out_table(out, rows, cols, ARRAY_SIZE(cols));
+	json_decref(rows);
+}
+
 static void show(struct output *out, const json_t *r)
 {
 	static const struct out_column cols[] = {
@@ -201,7 +257,8 @@ static void show(struct output *out, const json_t *r)
 		 out_str(r, "a", "?"), out_str(r, "b", "?"), out_int(r, "rounds"),
 		 out_int(r, "seconds"));
 	out_table(out, json_object_get(r, "rows"), cols, ARRAY_SIZE(cols));
-	out_text(out, "\nCPU: hvlabd + both QEMUs, in percent of one CPU.\n");
+	out_text(out, "\nCPU: hvlabd + both QEMUs, in percent of one CPU%s.\n",
+		 json_is_true(json_object_get(r, "show_threads")) ? "" : "; --threads shows more");
 	if (!json_array_size(json_object_get(r, "invalid")))
 		out_text(out,
 			 "Switch and guests counted the packets of every figure on the path it "
@@ -210,6 +267,8 @@ static void show(struct output *out, const json_t *r)
 		out_text(out, "INVALID ");
 		out_line(out, json_string_value(v));
 	}
+	if (json_is_true(json_object_get(r, "show_threads")))
+		show_threads(out, r);
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -217,6 +276,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	static const struct option longs[] = {
 		{"rounds", required_argument, NULL, 'r'},
 		{"seconds", required_argument, NULL, 's'},
+		{"threads", no_argument, NULL, 't'},
 		{0},
 	};
 	struct compare c = {.d = {.cli = cli, .sigfd = -1}, .rounds = 3, .seconds = 3};
@@ -229,6 +289,8 @@ static int run(struct cli *cli, int argc, char **argv)
 			c.rounds = (unsigned int)cli_number(cli, "--rounds", optarg, 1, 100);
 		else if (opt == 's')
 			c.seconds = (unsigned int)cli_number(cli, "--seconds", optarg, 1, 600);
+		else if (opt == 't')
+			c.threads = true;
 	}
 	cli_args(cli, argc, 2, "A or B");
 	if (cli_connect(cli) < 0)
@@ -256,6 +318,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		cli_error(NULL, "%s", c.d.why);
 	} else {
 		value = result(&c);
+		if (c.threads && !cli->out.json)
+			json_object_set_new(value, "show_threads", json_true());
 		out_result(&cli->out, value, show);
 		json_decref(value);
 		if (!json_array_size(c.invalid))
@@ -275,7 +339,7 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cmd_compare = {
 	.name = "compare",
-	.args = "A B [--rounds N] [--seconds N] [--json]",
+	.args = "A B [--rounds N] [--seconds N] [--threads] [--json]",
 	.summary = "Measure two VMs' traffic on the VF path and on the synthetic path",
 	.help = "A and B are VM/NIC, or VM when it has one NIC; both on one network, each with a "
 		"VF\n"
@@ -291,7 +355,8 @@ const struct cli_command cmd_compare = {
 		"Options:\n"
 		"  --rounds N    default 3\n"
 		"  --seconds N   of each iperf3 run: default 3\n"
-		"  --json        all figures, with counters\n\n"
+		"  --threads     the CPU time of each thread as well: hvlabd's workers, QEMU's vCPUs\n"
+		"  --json        all figures, with counters and the CPU time of threads\n\n"
 		"Examples:\n"
 		"  hvlab compare a b\n"
 		"  hvlab compare a/eth0 b/eth0 --rounds 5 --seconds 10 --json > paths.json\n",

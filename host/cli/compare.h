@@ -27,6 +27,13 @@ struct compare_measure {
 extern const struct compare_measure compare_measures[];
 extern const size_t compare_n_measures;
 
+#define COMPARE_THREAD_NAME 32
+
+/* ---- compare_cpu.c ---- */
+
+/* CPU time so far of hvlabd and both QEMUs; threads by name, "a/CPU 0/TCG". 0 or -errno. */
+int compare_cpu_read(struct drill *d, json_t **cpu);
+
 /* ---- compare_run.c: talks ---- */
 
 /* Both NICs on that path, by the daemon. */
@@ -34,7 +41,7 @@ int compare_force(struct drill *d, enum compare_path path);
 /* iperf3's server in B; stopped again. */
 int compare_serve(struct drill *d, bool on);
 /*
- * One figure: {"value", "valid", "why", "cpu": {"daemon", "qemu"}, "host", "guest"}; CPU in cores.
+ * One figure: {"value", "valid", "why", "cpu": as compare_cpu_between(), "host", "guest"}.
  */
 int compare_measure(struct drill *d, const struct compare_measure *m, enum compare_path path,
 		    unsigned int seconds, json_t **figure);
@@ -48,6 +55,13 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
  */
 bool compare_proof(const json_t *host, const json_t *guest, enum compare_path path, const char *a,
 		   const char *b, char *why, size_t size);
+/*
+ * A process's or thread's stat (proc(5)): its CPU time in s, fields 14 and 15, and its name, which
+ * may hold anything. -1: it is none.
+ */
+double compare_cpu_stat(const char *text, char name[COMPARE_THREAD_NAME]);
+/* Between two of compare_cpu_read(): {"daemon", "qemu", "threads": {name: n}} in cores. */
+json_t *compare_cpu_between(const json_t *from, const json_t *to);
 /* What ping printed: the median of its times in ms; -1: none. */
 double compare_median_ping(const char *text);
 /*

@@ -1,11 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the measuring of "hvlab compare": forcing the path, traffic, counters, CPU time. */
-#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "host/cli/compare.h"
 
@@ -120,53 +118,6 @@ static json_t *grown(const json_t *before, const json_t *after)
 	return o;
 }
 
-/* CPU time of a process, s: proc(5) stat, fields 14 and 15 counted behind the name. */
-static double cpu_seconds(long long pid)
-{
-	unsigned long long utime = 0, stime = 0;
-	char path[64], text[1024], *p;
-	size_t n;
-	FILE *f;
-
-	snprintf(path, sizeof(path), "/proc/%lld/stat", pid);
-	f = fopen(path, "r");
-	if (!f)
-		return 0;
-	n = fread(text, 1, sizeof(text) - 1, f);
-	fclose(f);
-	text[n] = '\0';
-	p = strrchr(text, ')');
-	if (!p || sscanf(p + 1, " %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %llu %llu", &utime,
-			 &stime) != 2)
-		return 0;
-	return (double)(utime + stime) / (double)sysconf(_SC_CLK_TCK);
-}
-
-struct cpu {
-	double daemon, qemu;
-	uint64_t at;
-};
-
-static int read_cpu(struct drill *d, struct cpu *cpu)
-{
-	json_t *status, *vm;
-	size_t i;
-	int ret = drill_status(d, &status);
-
-	*cpu = (struct cpu){.at = now_ns()};
-	if (ret)
-		return ret;
-	cpu->daemon = cpu_seconds(out_int(status, "pid"));
-	json_array_foreach (json_object_get(status, "vms"), i, vm) {
-		const char *name = out_str(vm, "name", "");
-
-		if (!strcmp(name, d->target.name) || !strcmp(name, d->peer.name))
-			cpu->qemu += cpu_seconds(out_int(vm, "pid"));
-	}
-	json_decref(status);
-	return 0;
-}
-
 /* What the switch counted for each path, both ways. */
 static json_t *host_packets(const json_t *samples)
 {
@@ -244,8 +195,8 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
 		    unsigned int seconds, json_t **figure)
 {
 	json_t *before[2] = {NULL, NULL}, *after[2] = {NULL, NULL}, *samples = NULL, *host, *guest;
-	struct cpu from, to;
-	double value = 0, s;
+	json_t *from = NULL, *to = NULL;
+	double value = 0;
 	char why[300];
 	bool valid;
 	int ret, end;
@@ -258,11 +209,11 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
 		ret = drill_sampler_start(d, 600000);
 	if (ret)
 		goto out;
-	ret = read_cpu(d, &from);
+	ret = compare_cpu_read(d, &from);
 	if (!ret)
 		ret = m->iperf3 ? run_iperf3(d, m, seconds, &value) : run_ping(d, &value);
 	if (!ret)
-		ret = read_cpu(d, &to);
+		ret = compare_cpu_read(d, &to);
 	if (ret == -EINTR)
 		goto out;
 	end = drill_sampler_stop(d, &samples);
@@ -277,15 +228,16 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
 	guest = json_pack("{s:o, s:o}", d->target.name, grown(before[0], after[0]), d->peer.name,
 			  grown(before[1], after[1]));
 	valid = compare_proof(host, guest, path, d->target.vnic, d->peer.vnic, why, sizeof(why));
-	s = (double)(to.at - from.at) / 1e9;
-	*figure = json_pack("{s:f, s:b, s:s, s:{s:f, s:f}, s:o, s:o}", "value", value, "valid",
-			    valid, "why", why, "cpu", "daemon", (to.daemon - from.daemon) / s,
-			    "qemu", (to.qemu - from.qemu) / s, "host", host, "guest", guest);
+	*figure = json_pack("{s:f, s:b, s:s, s:o, s:o, s:o}", "value", value, "valid", valid, "why",
+			    why, "cpu", compare_cpu_between(from, to), "host", host, "guest",
+			    guest);
 out:
 	for (int i = 0; i < 2; i++) {
 		json_decref(before[i]);
 		json_decref(after[i]);
 	}
+	json_decref(from);
+	json_decref(to);
 	json_decref(samples);
 	return ret;
 }

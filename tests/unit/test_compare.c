@@ -5,6 +5,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <unistd.h>
 
 #include <cmocka.h>
 
@@ -107,12 +108,80 @@ static void invalid_figures_are_counted_and_not_used(void **state)
 	json_decref(f);
 }
 
+/* Two figures, of which the second does not name a thread. */
+static void threads_have_medians_of_their_own(void **state)
+{
+	json_t *f = json_array(), *s;
+	const json_t *threads;
+
+	(void)state;
+	for (unsigned int i = 0; i < 3; i++) {
+		json_t *one = figure(10, i < 2);
+
+		json_object_set_new(json_object_get(one, "cpu"), "threads",
+				    json_pack("{s:f}", i ? "a/CPU 1/TCG" : "hvlabd/w0", 0.4));
+		json_array_append_new(f, one);
+	}
+	s = compare_summary(f);
+	threads = out_path(s, "cpu.threads");
+	assert_int_equal(json_object_size(threads), 2);
+	assert_float_equal(json_number_value(json_object_get(threads, "hvlabd/w0")), 0.2, 1e-9);
+	/* That of the invalid figure does not count. */
+	assert_float_equal(json_number_value(json_object_get(threads, "a/CPU 1/TCG")), 0.2, 1e-9);
+	json_decref(s);
+	json_decref(f);
+}
+
+static void cpu_time_is_found_behind_any_name(void **state)
+{
+	char name[COMPARE_THREAD_NAME];
+	double tick = (double)sysconf(_SC_CLK_TCK);
+
+	(void)state;
+	assert_float_equal(compare_cpu_stat("7 (CPU 0/TCG) S 1 7 7 0 -1 64 9 0 0 0 250 50 0 0 20",
+					    name),
+			   300 / tick, 1e-9);
+	assert_string_equal(name, "CPU 0/TCG");
+	assert_float_equal(compare_cpu_stat("7 (x) R (y) S 1 7 7 0 -1 64 9 0 0 0 1 2 0 0 20", name),
+			   3 / tick, 1e-9);
+	assert_string_equal(name, "x) R (y");
+	assert_true(compare_cpu_stat("", name) < 0);
+	assert_true(compare_cpu_stat(") 7 (", name) < 0);
+	assert_true(compare_cpu_stat("7 (x) S 1 7", name) < 0);
+}
+
+static void cpu_time_between_two_looks_is_in_cores(void **state)
+{
+	json_t *from = json_loads("{\"at\": 1000000000, \"daemon\": 1.0, \"qemu\": 10.0, "
+				  "\"threads\": {\"hvlabd/w0\": 1.0, \"a/IO\": 5.0}}",
+				  0, NULL);
+	json_t *to = json_loads("{\"at\": 3000000000, \"daemon\": 2.0, \"qemu\": 13.0, "
+				"\"threads\": {\"hvlabd/w0\": 2.0, \"a/IO\": 5.0, \"b/new\": 0.5}}",
+				0, NULL);
+	json_t *cpu = compare_cpu_between(from, to);
+
+	(void)state;
+	assert_float_equal(json_number_value(out_path(cpu, "daemon")), 0.5, 1e-9);
+	assert_float_equal(json_number_value(out_path(cpu, "qemu")), 1.5, 1e-9);
+	assert_int_equal(json_object_size(out_path(cpu, "threads")), 2);
+	assert_float_equal(json_number_value(json_object_get(out_path(cpu, "threads"), "hvlabd/w0")),
+			   0.5, 1e-9);
+	assert_float_equal(json_number_value(json_object_get(out_path(cpu, "threads"), "b/new")),
+			   0.25, 1e-9);
+	json_decref(from);
+	json_decref(to);
+	json_decref(cpu);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(a_figure_needs_both_sides_witness),
 		cmocka_unit_test(the_median_of_ping_is_of_its_lines),
 		cmocka_unit_test(invalid_figures_are_counted_and_not_used),
+		cmocka_unit_test(threads_have_medians_of_their_own),
+		cmocka_unit_test(cpu_time_is_found_behind_any_name),
+		cmocka_unit_test(cpu_time_between_two_looks_is_in_cores),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
