@@ -332,6 +332,33 @@ static void a_receiver_that_moves_gets_nothing_twice(void **state)
 	rig_stop(r);
 }
 
+/*
+ * The entry that the guest named has been passed before it moved, and the interrupt for it went
+ * with the old one: without another it would wait for ever.
+ */
+static void after_a_move_the_guest_is_told_whatever_it_named(void **state)
+{
+	struct rig *r = rig_start(NULL);
+	struct vu_ring *tx = vu_txq(&r->c[0], 0), *rx = vu_rxq(&r->c[1], 0);
+	uint64_t calls;
+
+	(void)state;
+	rx->avail->ring[rx->num] = 2;
+	for (uint32_t i = 0; i < 5; i++) {
+		build(r, i, 200);
+		assert_int_equal(vu_tx(tx, r->f.data, r->f.len, NULL), 0);
+	}
+	calls = rig_info(r, 1).calls;
+	assert_true(calls >= 1);
+	move(r, 1);
+	for (uint32_t i = 0; i < 5; i++) {
+		build(r, i, 200);
+		assert_int_equal(vu_tx(tx, r->f.data, r->f.len, NULL), 0);
+		assert_int_equal(rig_info(r, 1).calls, calls + 1);
+	}
+	rig_stop(r);
+}
+
 /* Some segments of a large packet are out when the ring stops: the rest may be lost, none comes
  * twice. */
 static void a_packet_half_sent_is_not_sent_again(void **state)
@@ -684,6 +711,7 @@ int main(void)
 		cmocka_unit_test(a_live_ring_moves_and_loses_and_doubles_nothing),
 		cmocka_unit_test(a_lost_connection_loses_and_doubles_nothing_that_was_taken),
 		cmocka_unit_test(a_receiver_that_moves_gets_nothing_twice),
+		cmocka_unit_test(after_a_move_the_guest_is_told_whatever_it_named),
 		cmocka_unit_test(a_packet_half_sent_is_not_sent_again),
 		cmocka_unit_test(what_was_in_flight_is_done_first),
 		cmocka_unit_test(a_batch_cut_short_is_not_done_again),

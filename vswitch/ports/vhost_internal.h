@@ -93,6 +93,8 @@ struct vh_ring_stats {
  * @used_idx:	Next entry of the used ring; published with vh_ring_publish()
  * @published:	used_idx as the guest sees it
  * @signalled:	used_idx when the guest was last told of it
+ * @owed:	It goes on where another stopped: what the guest was told last is unknown, so it is
+ *		told of the next packet whatever it asked for
  * @notify_on:	We have asked the guest to notify us
  * @starved:	Receive: a delivery found no buffer; @starved_at: the available index it saw
  * @redo:	Heads taken by a back end that died with them (in-flight area), to be done first
@@ -102,7 +104,7 @@ struct vring {
 	unsigned int index;
 	pthread_mutex_t lock;
 	_Atomic bool running;
-	bool event_idx, indirect, logs, log_used, notify_on;
+	bool event_idx, indirect, logs, log_used, notify_on, owed;
 	bool debts; /* transmit: the guest may leave checksums to us, and says so in the header */
 	uint32_t hdr_size;
 	uint16_t num, mask;

@@ -390,6 +390,9 @@ static int set_vring_call(struct vhost *v, uint32_t *len, int *reply_fd)
 	pthread_mutex_lock(&q->lock);
 	fd_close(&q->call_fd);
 	q->call_fd = fd;
+	/* What was signalled on the one before may have been read by nobody. */
+	if (fd >= 0 && atomic_load(&q->running) && q->used_idx)
+		fd_event_signal(fd);
 	pthread_mutex_unlock(&q->lock);
 	return 0;
 }

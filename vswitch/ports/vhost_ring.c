@@ -183,6 +183,7 @@ static void start(struct vring *q)
 		if (q->inflight && q->num <= q->inflight_max && take_inflight(q))
 			log_err_rl("%s: no memory for what is in flight", v->name);
 		q->published = q->signalled = q->used_idx;
+		q->owed = q->used_idx != 0;
 		atomic_store(&q->starved, false);
 		q->notify_on = true;
 		vh_ring_notify_off(q);
@@ -422,7 +423,9 @@ void vh_ring_call(struct vring *q)
 	/* The index is visible before we look whether the guest wants to hear of it. */
 	__sync_synchronize();
 	q->signalled = q->used_idx;
-	if (q->event_idx) {
+	if (q->owed) {
+		q->owed = false;
+	} else if (q->event_idx) {
 		want = le16toh(__atomic_load_n(&q->avail->ring[q->num], __ATOMIC_RELAXED));
 		/* Has the index passed the entry that the guest named? */
 		if ((uint16_t)(q->used_idx - want - 1) >= (uint16_t)(q->used_idx - old))
