@@ -90,8 +90,7 @@ class Flows:
                    for vm in (self.src, self.dst))
 
     def lost(self, flows):
-        """Datagrams and echoes of end() that are in no guest's counter of full UDP sockets. Printed,
-        not judged: a guest without CPU drops in places that have no counter for us."""
+        """Datagrams and echoes of end() that are in no guest's counter of full UDP sockets."""
         return max(0, sum(flow.missing for flow in flows)
                    - (self.full_sockets() - self.full_before))
 

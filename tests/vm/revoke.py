@@ -5,7 +5,7 @@ guest's will, while it is paused, while QEMU or the daemon stands still; and man
 
 Of the time that traffic stands still the longest is printed, and not judged: the machine is shared
 and its CPUs are emulated. What is judged: no connection ends, no record changes or comes twice,
-and the switch loses no frame that it accepted.
+and a graceful revocation and its restoration lose no datagram and no echo.
 """
 
 import os
@@ -66,6 +66,7 @@ def graceful(lab, times):
             flows.goes_on()
         flows.end()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
+        require(not flows.lost(ended), "lost: " + "; ".join(map(str, ended)))
     conserved(a)
 
 
