@@ -6,6 +6,7 @@
 #include "host/commands_util.h"
 
 #define MODERATIONS "off|low|medium|high|adaptive"
+#define ORDERS	    "synthetic-first|vf-first|together"
 
 /* ---- nic-list: a view of query-status ---- */
 
@@ -65,6 +66,15 @@ static const struct arg_spec add_args[] = {
 	 .type = ARG_STRING,
 	 .values = MODERATIONS,
 	 .doc = "of the VF's interrupts"},
+	{.name = "order",
+	 .type = ARG_STRING,
+	 .values = ORDERS,
+	 .doc = "which path QEMU gets first; default synthetic-first"},
+	{.name = "order_gap_ms",
+	 .type = ARG_INT,
+	 .min = 0,
+	 .max = RUN_NIC_GAP_MAX,
+	 .doc = "the second path comes so long after QEMU has the first"},
 	{.name = "wait",
 	 .type = ARG_BOOL,
 	 .doc = "answer when the guest takes packets on every path; default: when QEMU has it"},
@@ -150,6 +160,30 @@ static void fail_add(struct control_req *req, const char *vm, int rc, const char
 	}
 }
 
+/* The order of a NIC's paths. False: @req has been refused. */
+static bool add_order(struct control_req *req, const json_t *args, struct run_nic_spec *spec)
+{
+	const char *order = args_str(args, "order", NULL);
+	long long gap = args_int(args, "order_gap_ms", 0);
+
+	if ((order || gap) &&
+	    (!spec->vf || !spec->weight || spec->synthetic == LAB_SYNTHETIC_NONE)) {
+		control_fail(req, CTL_INVALID_ARGUMENT, "a NIC with both paths has one",
+			     "order: this NIC comes with one path");
+		return false;
+	}
+	if (gap && order && !strcmp(order, "together")) {
+		control_fail(req, CTL_INVALID_ARGUMENT, NULL,
+			     "order_gap_ms: paths that come together have no gap");
+		return false;
+	}
+	spec->order = order && !strcmp(order, "vf-first")   ? RUN_NIC_VF_FIRST
+		      : order && !strcmp(order, "together") ? RUN_NIC_TOGETHER
+							    : RUN_NIC_SYNTHETIC_FIRST;
+	spec->order_gap_ms = (unsigned int)gap;
+	return true;
+}
+
 static void nic_add(void *arg, struct control_req *req, const json_t *args)
 {
 	struct run_vm *rv = need_vm(arg, req, args_str(args, "vm", ""));
@@ -181,6 +215,8 @@ static void nic_add(void *arg, struct control_req *req, const json_t *args)
 	if (synthetic)
 		spec.synthetic =
 			strcmp(synthetic, "none") ? LAB_SYNTHETIC_VIRTIO : LAB_SYNTHETIC_NONE;
+	if (!add_order(req, args, &spec))
+		return;
 	snprintf(id, sizeof(id), "%s/%s", rv->lab->name, spec.name ? spec.name : "");
 	p = pending_new(arg, req, id, "adding the NIC");
 	if (!p)

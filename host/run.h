@@ -21,6 +21,7 @@
 #include "host/lab.h"
 #include "host/netsvc.h"
 #include "host/plug.h"
+#include "host/run_nic.h"
 #include "host/vm_qemu.h"
 #include "host/vnic.h"
 
@@ -47,6 +48,9 @@ struct run_nic {
 	bool vf_asked;
 	struct nic_op *op; /* somebody waits for it */
 	struct event *again;
+	enum run_nic_order order; /* of its paths, while it is added */
+	unsigned int order_gap_ms;
+	uint64_t first_ns; /* since when QEMU has the first of them */
 };
 
 /**

@@ -341,19 +341,38 @@ static void on_vf_restored(void *arg, int rc, const char *why, json_t *steps)
 		run_nic_step(rn);
 }
 
+/* The one path goes first, the other follows when QEMU has it and the gap is over. */
+static bool may_come(struct run_nic *rn, enum plug_path path)
+{
+	enum plug_path first = rn->order == RUN_NIC_VF_FIRST ? PLUG_VF : PLUG_SYNTHETIC;
+	uint64_t gap = rn->order_gap_ms * NSEC_PER_MSEC, now = now_ns();
+	struct timeval tv;
+
+	if (path == first || rn->order == RUN_NIC_TOGETHER || !wants_vf(rn) || !wants_synthetic(rn))
+		return true;
+	if (!path_there(rn, first))
+		return false;
+	if (!rn->first_ns)
+		rn->first_ns = now;
+	if (now - rn->first_ns >= gap)
+		return true;
+	tv = ms_tv((unsigned int)((gap - (now - rn->first_ns)) / NSEC_PER_MSEC) + 1);
+	evtimer_add(rn->again, &tv);
+	return false;
+}
+
 static void step_add(struct run_nic *rn)
 {
 	struct plug *plug = rn->rv->plug;
 	int rc = 0;
 
-	if (rn->adding && wants_synthetic(rn) &&
-	    plug_state(plug, rn->slot, PLUG_SYNTHETIC) == PLUG_NONE)
-		rc = run_path_add(rn, PLUG_SYNTHETIC);
-	else if (rn->adding && wants_vf(rn) && !rn->vf_asked &&
-		 plug_state(plug, rn->slot, PLUG_SYNTHETIC) != PLUG_ADDING) {
+	if (rn->adding && wants_vf(rn) && !rn->vf_asked && may_come(rn, PLUG_VF)) {
 		rc = vf_restore(vnic_vf(rn->vnic), NULL, on_vf_restored, rn);
 		rn->vf_asked = !rc;
 	}
+	if (!rc && rn->adding && wants_synthetic(rn) &&
+	    plug_state(plug, rn->slot, PLUG_SYNTHETIC) == PLUG_NONE && may_come(rn, PLUG_SYNTHETIC))
+		rc = run_path_add(rn, PLUG_SYNTHETIC);
 	/* The monitor is not there yet: run_nic_on_monitor(). */
 	if (rc && rc != -ENOTCONN)
 		run_nic_add_failed(rn, rc, strerror(-rc));
@@ -599,6 +618,9 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 		return 0;
 	}
 	rn->adding = true;
+	rn->order = spec->order;
+	rn->order_gap_ms = spec->order_gap_ms;
+	rn->first_ns = 0;
 	event_active(rn->again, EV_TIMEOUT, 1);
 	return 0;
 }

@@ -39,6 +39,14 @@ enum run_nic_until {
 typedef void (*run_nic_done_fn)(void *arg, int rc, const char *why, json_t *steps,
 				struct run_nic *rn);
 
+/* Which of an added NIC's two paths QEMU gets first. */
+enum run_nic_order {
+	RUN_NIC_SYNTHETIC_FIRST, /* then QEMU keeps the VF back until the guest's virtio_net is
+				  * there: failover as it is meant */
+	RUN_NIC_VF_FIRST,	 /* the guest sees a NIC that has no standby yet */
+	RUN_NIC_TOGETHER,	 /* none waits for the other: the guest's drivers race */
+};
+
 /**
  * struct run_nic_spec - A NIC to add; zero (after run_nic_spec_init()) and NULL: the default
  * @name:	eth<i> by the lowest free slot
@@ -54,7 +62,10 @@ struct run_nic_spec {
 	enum lab_synthetic synthetic;
 	unsigned int queues, mtu, link_mbps, weight;
 	enum lab_moderation moderation;
+	enum run_nic_order order;  /* for two paths, of a VM that runs */
+	unsigned int order_gap_ms; /* the second path comes so long after QEMU has the first */
 };
+#define RUN_NIC_GAP_MAX 20000 /* a restoration waits 30 s for the guest to drive the VF */
 void run_nic_spec_init(struct run_nic_spec *spec);
 
 /**

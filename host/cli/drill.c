@@ -17,6 +17,7 @@
 #define KEEP_SAMPLES 20	    /* cycles whose pictures are kept, the first ones; and the last */
 #define CYCLE_MS     600000 /* the sampler's longest run */
 #define CLEAN_MS     60000
+#define LOOK_MS	     100
 
 /* A line of progress, unless the output is for a program that reads both. */
 static void say(const struct drill *d, const char *fmt, ...) PRINTF_LIKE(2, 3);
@@ -316,6 +317,68 @@ static void take_last(struct drill *d, json_t *flows)
 		json_object_set(d->report, "flows", flows);
 }
 
+/*
+ * An operation that was interrupted goes on in the daemon: the VF can be given back when that is
+ * over, or comes back by it.
+ */
+static void give_back(struct drill *d)
+{
+	uint64_t end = now_ns() + CLEAN_MS * NSEC_PER_MSEC;
+	const char *id = d->target.vnic;
+	int ret;
+
+	say(d, "giving the VF of %s back", id);
+	for (;;) {
+		json_t *nic;
+		bool busy, driven;
+
+		ret = drill_nic(d, id, &nic);
+		if (ret)
+			break;
+		busy = json_is_true(out_path(nic, "vf.busy"));
+		driven = !strcmp(out_str(nic, "vf.state", ""), "driven");
+		json_decref(nic);
+		if (driven && !busy) {
+			say(d, "the VF of %s is back", id);
+			return;
+		}
+		if (!busy)
+			ret = drill_call(d, "vf-restore", json_pack("{s:s}", "vnic", id), CLEAN_MS,
+					 NULL);
+		if ((ret && ret != -EBUSY && ret != -EINVAL) || now_ns() > end)
+			break;
+		if (drill_pause(d, LOOK_MS))
+			break;
+	}
+	cli_error("hvlab vf list shows when it can be restored; hvlab vf restore does it",
+		  "the VF of %s is not back: %s", id, ret ? d->why : "the daemon is busy with it");
+}
+
+/* What a cycle had begun when it was stopped. */
+static void undo_cycle(struct drill *d)
+{
+	char vnic[2 * DRILL_NAME];
+
+	if (d->unlinked &&
+	    drill_call(d, "link-set", json_pack("{s:s, s:b}", "vnic", d->target.vnic, "up", 1), 0,
+		       NULL))
+		cli_error("hvlab link up does it", "the link of %s stays down: %s", d->target.vnic,
+			  d->why);
+	if (d->added) {
+		snprintf(vnic, sizeof(vnic), "%s/" DRILL_NIC, d->target.name);
+		say(d, "removing %s", vnic);
+		if (drill_call(d, "nic-del", json_pack("{s:s}", "vnic", vnic), CLEAN_MS, NULL))
+			cli_error("hvlab nic list shows it", "%s is not removed: %s", vnic, d->why);
+	}
+	if (d->migrating) {
+		say(d, "cancelling the migration of %s", d->target.name);
+		/* Too late is no mistake: then the guest arrives. */
+		drill_call(d, "vm-migrate-cancel", json_pack("{s:s}", "vm", d->target.name), 0,
+			   NULL);
+		d->touched = true;
+	}
+}
+
 /* Whatever happened: no load, no sampler, the VF where it was. A second Ctrl-C ends us at once. */
 static void clean_up(struct drill *d)
 {
@@ -330,13 +393,10 @@ static void clean_up(struct drill *d)
 		drill_ejections(d, true);
 	if (d->sampling)
 		drill_sampler_stop(d, NULL);
+	undo_cycle(d);
 	/* What broke a storm is left for a look. */
-	if (d->touched && !(d->kind->storm && d->broken && !interrupted)) {
-		say(d, "giving the VF of %s back", d->target.vnic);
-		if (drill_call(d, "vf-restore", json_pack("{s:s}", "vnic", d->target.vnic),
-			       CLEAN_MS, NULL))
-			cli_error("hvlab vf list shows when it can be restored", "%s", d->why);
-	}
+	if (d->touched && !(d->kind->storm && d->broken && !interrupted))
+		give_back(d);
 	if (d->loading) {
 		drill_load_stop(d, &flows);
 		take_last(d, flows);
@@ -372,18 +432,38 @@ static json_t *options_json(const struct drill_options *o)
 	for (unsigned int i = 0; drill_loads[i]; i++)
 		if (o->load & 1u << i)
 			json_array_append_new(load, json_string(drill_loads[i]));
-	return json_pack("{s:i, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i}", "cycles",
-			 (int)o->cycles, "load", load, "way", o->way, "rate", (int)o->rate, "size",
-			 (int)o->size, "connections", (int)o->connections, "away_ms",
-			 (int)o->away_ms, "settle_ms", (int)o->settle_ms, "delay_link_ms",
-			 (int)o->delay_link_ms, "hold_both_ms", (int)o->hold_both_ms, "down_ms",
-			 (int)o->down_ms);
+	return json_pack("{s:i, s:o, s:s, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:i, s:s?, s:i, s:s}",
+			 "cycles", (int)o->cycles, "load", load, "way", o->way, "rate",
+			 (int)o->rate, "size", (int)o->size, "connections", (int)o->connections,
+			 "away_ms", (int)o->away_ms, "settle_ms", (int)o->settle_ms,
+			 "delay_link_ms", (int)o->delay_link_ms, "hold_both_ms",
+			 (int)o->hold_both_ms, "down_ms", (int)o->down_ms, "order", o->order,
+			 "order_gap_ms", (int)o->order_gap_ms, "vf", o->vf);
+}
+
+/* What a kind's own options come to, in words; NULL: it has none. */
+static const char *how(const struct drill *d, char *buf, size_t size)
+{
+	const struct drill_options *o = &d->opt;
+	const char *kind = d->kind->name;
+
+	if (!strcmp(kind, "revoke") || !strcmp(kind, "storm") || !strcmp(kind, "servicing"))
+		snprintf(buf, size, "%s", o->way);
+	else if (!strcmp(kind, "migrate"))
+		snprintf(buf, size, "the VF by %s",
+			 strcmp(o->vf, "manager") ? "QEMU's failover" : "the manager");
+	else if (!strcmp(kind, "hotplug") && (o->order || o->order_gap_ms))
+		snprintf(buf, size, "%s, %u ms between", o->order ? o->order : "synthetic-first",
+			 o->order_gap_ms);
+	else
+		return NULL;
+	return buf;
 }
 
 static void begin_report(struct drill *d)
 {
 	time_t t = time(NULL);
-	char date[32];
+	char date[32], words[64];
 	struct tm tm;
 
 	strftime(date, sizeof(date), "%Y-%m-%dT%H:%M:%SZ", gmtime_r(&t, &tm));
@@ -393,6 +473,7 @@ static void begin_report(struct drill *d)
 			  "version", HVLAB_VERSION, "date", date, "summary", d->kind->summary,
 			  "options", options_json(&d->opt), "limits", limits_json(&d->opt.limits),
 			  "start_ns", (json_int_t)now_ns(), "cycles", "samples", "events");
+	json_object_set_new(d->report, "how", json_pack("s?", how(d, words, sizeof(words))));
 	d->cycles = json_object_get(d->report, "cycles");
 	d->events = json_object_get(d->report, "events");
 	d->lost = json_object();

@@ -17,6 +17,7 @@
 #include "host/cli/cli.h"
 
 #define DRILL_NAME 64
+#define DRILL_NIC  "drill0" /* that hotplug adds */
 
 /**
  * struct drill_limits - What PASS means; -1: no limit
@@ -57,9 +58,9 @@ extern const size_t drill_n_kinds;
 
 struct drill_options {
 	unsigned int cycles, load, rate, size, connections;
-	const char *way, *vf, *junit, *html, *keep_dir, *peer, *network;
+	const char *way, *vf, *order, *junit, *html, *keep_dir, *peer, *network;
 	unsigned int deadline_ms, delay_link_ms, hold_both_ms, away_ms, settle_ms, baseline_ms;
-	unsigned int down_ms;
+	unsigned int down_ms, order_gap_ms;
 	struct drill_limits limits;
 	bool strict_complaints; /* the VF's driver may not complain either */
 };
@@ -81,6 +82,7 @@ struct drill {
 	bool loading; /* load runs in both guests */
 	bool sampling;
 	bool touched; /* the VF may be away: bring it back */
+	bool migrating, added, unlinked; /* likewise: cancel, remove the NIC, link up */
 	bool gpe_off; /* the target's kernel was told not to hear ejections */
 	char why[512];
 	char *saved; /* folder with everything about a broken state, or NULL */

@@ -8,9 +8,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "host/cli/words.h"
+
 const char *const drill_loads[] = {"tcp", "udp", "ping", "iperf3", NULL};
 
 static const char *const ways[] = {"graceful", "abrupt", "surprise", "slow", "refused"};
+
+#define ORDERS "synthetic-first|vf-first|together"
 
 enum {
 	OPT_CYCLES = 1,
@@ -37,6 +41,8 @@ enum {
 	OPT_MAX_WARNINGS,
 	OPT_MAX_TIME,
 	OPT_KEEP,
+	OPT_ORDER,
+	OPT_ORDER_GAP,
 };
 
 static const struct option longs[] = {
@@ -64,6 +70,8 @@ static const struct option longs[] = {
 	{"max-warnings", required_argument, NULL, OPT_MAX_WARNINGS},
 	{"max-time", required_argument, NULL, OPT_MAX_TIME},
 	{"keep", required_argument, NULL, OPT_KEEP},
+	{"order", required_argument, NULL, OPT_ORDER},
+	{"order-gap", required_argument, NULL, OPT_ORDER_GAP},
 	{0},
 };
 /* cli_getopt() has room for so many beside those of every command. */
@@ -96,6 +104,10 @@ const char drill_help[] =
 	"  --delay-link MS       the VF's link stays down that long after it arrived\n"
 	"  --hold-both MS        traffic stays on the synthetic path that long after the VF is "
 	"there\n"
+	"  --order ORDER         hotplug: which path QEMU gets first: synthetic-first (the "
+	"guest's\n"
+	"                        virtio_net is there when the VF comes), vf-first, together\n"
+	"  --order-gap MS        hotplug: the second path comes that long after the first: 0\n"
 	"  --away S              how long the VF is away: 1 (servicing: 30, storm: 0)\n"
 	"  --down MS             flap: how long the link is down: 200\n"
 	"  --settle MS           before and after the operations of a cycle: 500 (storm: 0)\n"
@@ -236,6 +248,13 @@ static void parse_option(struct drill *d, int opt, const char *arg)
 	case OPT_KEEP:
 		o->keep_dir = arg;
 		break;
+	case OPT_ORDER:
+		cli_one_of(cli, "--order", arg, ORDERS);
+		o->order = arg;
+		break;
+	case OPT_ORDER_GAP:
+		o->order_gap_ms = (unsigned int)cli_number(cli, "--order-gap", arg, 0, 20000);
+		break;
 	}
 }
 
@@ -296,6 +315,40 @@ static void default_limits(struct drill *d)
 	d->opt.strict_complaints = careful;
 }
 
+/* Options that mean something to some kinds only. */
+static const struct {
+	int opt;
+	const char *kinds;
+} fits[] = {
+	{OPT_WAY, "revoke, storm, servicing"},
+	{OPT_DEADLINE, "revoke, restore, storm, servicing"},
+	{OPT_DELAY_LINK, "revoke, restore, storm, servicing"},
+	{OPT_HOLD_BOTH, "revoke, restore, storm, servicing"},
+	{OPT_AWAY, "revoke, restore, storm, servicing, hotplug"},
+	{OPT_DOWN, "flap"},
+	{OPT_VF, "migrate"},
+	{OPT_ORDER, "hotplug"},
+	{OPT_ORDER_GAP, "hotplug"},
+	{OPT_KEEP, "storm"},
+};
+
+static const char *option_name(int opt)
+{
+	for (const struct option *o = longs; o->name; o++)
+		if (o->val == opt)
+			return o->name;
+	return "?";
+}
+
+/* An option that would do nothing is a mistake. */
+static void check_fit(const struct drill *d, int opt)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(fits); i++)
+		if (fits[i].opt == opt && !strstr(fits[i].kinds, d->kind->name))
+			cli_usage(d->cli, "--%s is not for %s; it is for %s", option_name(opt),
+				  d->kind->name, fits[i].kinds);
+}
+
 const char *drill_parse(struct drill *d, int argc, char **argv)
 {
 	struct cli *cli = d->cli;
@@ -326,13 +379,18 @@ const char *drill_parse(struct drill *d, int argc, char **argv)
 	}
 	if (d->kind)
 		set_defaults(d);
-	while ((opt = cli_getopt(cli, argc, argv, NULL, longs)) != -1)
+	while ((opt = cli_getopt(cli, argc, argv, NULL, longs)) != -1) {
 		parse_option(d, opt, optarg);
+		if (d->kind)
+			check_fit(d, opt);
+	}
 	if (!kind)
 		cli_usage(cli, "KIND missing: one of %s", names);
 	if (!d->kind)
 		cli_usage(cli, "\"%s\" is none of %s", kind, names);
 	cli_args(cli, argc, 2, "KIND or TARGET");
+	if (d->opt.order && !strcmp(d->opt.order, "together") && d->opt.order_gap_ms)
+		cli_usage(cli, "--order together has no --order-gap");
 	default_limits(d);
 	return argv[optind + 1];
 }
@@ -412,7 +470,9 @@ static int find_peer(struct drill *d, const json_t *status)
 		}
 	}
 	if (!found && d->opt.peer)
-		return drill_fail(d, -ENOENT, "VM %s is not ready, or has no NIC on network %s",
+		return drill_fail(d, -ENOENT,
+				  "VM %s is not ready, or has no NIC on network %s: hvlab status "
+				  "lists those that do",
 				  d->opt.peer, d->network);
 	if (!found)
 		return drill_fail(d, -ENOENT,
@@ -425,7 +485,6 @@ static int find_peer(struct drill *d, const json_t *status)
 static int check_target(struct drill *d, const json_t *vm, const json_t *nic)
 {
 	const char *state = out_str(vm, "state", "?"), *vf = out_str(nic, "vf.state", "?");
-	bool race = d->opt.delay_link_ms || d->opt.hold_both_ms;
 
 	if (strcmp(state, "ready") != 0)
 		return drill_fail(d, -EINVAL, "VM %s is %s, not ready", d->target.name, state);
@@ -437,10 +496,10 @@ static int check_target(struct drill *d, const json_t *vm, const json_t *nic)
 				  "synthetic)",
 				  d->target.vnic, drill_has_vf(nic) ? "synthetic path" : "VF");
 	if ((d->kind->both || !strcmp(d->kind->name, "reset")) && strcmp(vf, "driven") != 0)
-		return drill_fail(d, -EINVAL, "the VF of %s is %s, not driven", d->target.vnic, vf);
-	if (race && !d->kind->both)
-		return drill_fail(d, -EINVAL,
-				  "--delay-link and --hold-both are for VFs that return");
+		return drill_fail(d, -EINVAL, "the VF of %s is %s, not driven: %s", d->target.vnic,
+				  vf,
+				  strcmp(vf, "revoked") ? "hvlab vf list says more"
+							: "hvlab vf restore gives it back");
 	if (!strcmp(d->opt.way, "slow") && strcmp(out_str(vm, "hotplug", "acpi"), "native") != 0)
 		return drill_fail(d, -EINVAL,
 				  "--way slow needs \"hotplug: native\" for VM %s in the lab file",
@@ -478,7 +537,11 @@ int drill_check(struct drill *d, const char *target)
 		nic = n;
 	}
 	if (!found || !nic) {
-		ret = drill_fail(d, -ENOENT, found ? "VM %s has no NIC" : "there is no %s", vnic);
+		ret = drill_fail(
+			d, -ENOENT,
+			found ? "VM %s has no NIC"
+			      : "there is no %s: hvlab status lists VMs, hvlab nic list NICs",
+			vnic);
 		goto out;
 	}
 	copy_vm(&d->target, found, nic);

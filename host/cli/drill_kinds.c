@@ -128,8 +128,27 @@ static int prepare_restore(struct drill *d)
 
 static int set_link(struct drill *d, bool up)
 {
-	return drill_op(d, up ? "link-up" : "link-down", "link-set",
-			json_pack("{s:s, s:b}", "vnic", d->target.vnic, "up", up), 1000);
+	int ret;
+
+	d->unlinked = true;
+	ret = drill_op(d, up ? "link-up" : "link-down", "link-set",
+		       json_pack("{s:s, s:b}", "vnic", d->target.vnic, "up", up), 1000);
+	if (!ret && up)
+		d->unlinked = false;
+	return ret;
+}
+
+/* The NIC that hotplug added. */
+static int remove_nic(struct drill *d)
+{
+	char vnic[2 * DRILL_NAME];
+	int ret;
+
+	snprintf(vnic, sizeof(vnic), "%s/" DRILL_NIC, d->target.name);
+	ret = drill_op(d, "remove", "nic-del", json_pack("{s:s}", "vnic", vnic), HOTPLUG_MS);
+	if (!ret)
+		d->added = false;
+	return ret;
 }
 
 static int cycle_flap(struct drill *d)
@@ -214,14 +233,22 @@ static int reach_peer(struct drill *d, const char *vnic)
 static int cycle_hotplug(struct drill *d)
 {
 	json_t *args = json_pack("{s:s, s:s, s:s, s:b}", "vm", d->target.name, "network",
-				 d->network, "name", "drill0", "wait", true);
+				 d->network, "name", DRILL_NIC, "wait", true);
 	char vnic[2 * DRILL_NAME];
 	int ret, del;
 
-	snprintf(vnic, sizeof(vnic), "%s/drill0", d->target.name);
+	if (d->opt.order)
+		json_object_set_new(args, "order", json_string(d->opt.order));
+	if (d->opt.order_gap_ms)
+		json_object_set_new(args, "order_gap_ms", json_integer(d->opt.order_gap_ms));
+
+	snprintf(vnic, sizeof(vnic), "%s/" DRILL_NIC, d->target.name);
+	d->added = true;
 	ret = drill_op(d, "add", "nic-add", args, HOTPLUG_MS);
-	if (ret == -EINVAL || ret == -ENOSYS)
+	if (ret == -EINVAL || ret == -ENOSYS) {
+		d->added = false; /* also when one of that name was there before: not ours */
 		return ret;
+	}
 	if (!ret)
 		ret = reach_peer(d, vnic);
 	/* Also what arrived half is to go again; the first error is the one to tell. */
@@ -229,23 +256,28 @@ static int cycle_hotplug(struct drill *d)
 		char why[sizeof(d->why)];
 
 		memcpy(why, d->why, sizeof(why));
-		drill_op(d, "remove", "nic-del", json_pack("{s:s}", "vnic", vnic), HOTPLUG_MS);
+		if (ret != -EINTR) /* else clean_up() does it */
+			remove_nic(d);
 		memcpy(d->why, why, sizeof(why));
 		return ret;
 	}
 	del = drill_pause(d, d->opt.away_ms);
 	if (del)
 		return del;
-	return drill_op(d, "remove", "nic-del", json_pack("{s:s}", "vnic", vnic), HOTPLUG_MS);
+	return remove_nic(d);
 }
 
 /* The guest moves to a second QEMU on this host; what becomes of the VF is --vf. */
 static int cycle_migrate(struct drill *d)
 {
-	int ret = drill_op(d, "migrate", "vm-migrate",
-			   json_pack("{s:s, s:s}", "vm", d->target.name, "vf", d->opt.vf),
-			   MIGRATE_MS);
+	int ret;
 
+	d->migrating = true;
+	ret = drill_op(d, "migrate", "vm-migrate",
+		       json_pack("{s:s, s:s}", "vm", d->target.name, "vf", d->opt.vf),
+		       2 * MIGRATE_MS);
+	if (ret != -EINTR)
+		d->migrating = false;
 	return ret ? ret : until(d, is_driven, MIGRATE_MS, "the VF is driven again");
 }
 

@@ -22,6 +22,8 @@ enum {
 	OPT_LINK,
 	OPT_COUNT,
 	OPT_WAIT,
+	OPT_ORDER,
+	OPT_ORDER_GAP,
 };
 
 #define MAX_COUNT   16
@@ -93,6 +95,13 @@ static void option(struct cli *cli, int opt)
 		break;
 	case OPT_COUNT:
 		opts.count = cli_number(cli, "--count", optarg, 1, MAX_COUNT);
+		break;
+	case OPT_ORDER:
+		cli_one_of(cli, "--order", optarg, "synthetic-first|vf-first|together");
+		put("order", json_string(optarg));
+		break;
+	case OPT_ORDER_GAP:
+		put("order_gap_ms", json_integer(cli_number(cli, "--order-gap", optarg, 0, 20000)));
 		break;
 	case OPT_WAIT:
 		cli_wait_set(cli, &opts.wait, optarg);
@@ -275,7 +284,8 @@ static int run(struct cli *cli, int argc, char **argv)
 {
 	static const struct cli_word words[] = {
 		{"add",
-		 "network name mac ip ip6 queues mtu vf synthetic weight moderation count wait",
+		 "network name mac ip ip6 queues mtu vf synthetic weight moderation order "
+		 "order-gap count wait",
 		 run_add},
 		{"del", "wait", run_del},
 		{"set", "weight queues moderation vf link wait", run_set},
@@ -297,6 +307,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		{"link", required_argument, NULL, OPT_LINK},
 		{"count", required_argument, NULL, OPT_COUNT},
 		{"wait", optional_argument, NULL, OPT_WAIT},
+		{"order", required_argument, NULL, OPT_ORDER},
+		{"order-gap", required_argument, NULL, OPT_ORDER_GAP},
 		{0},
 	};
 	const char *given[ARRAY_SIZE(longs)];
@@ -323,33 +335,45 @@ const struct cli_command cmd_nic = {
 	.name = "nic",
 	.args = "add VM [--network NET] [--name N] [--mac M] [--ip A] [--ip6 A] [--queues N]\n"
 		"           [--mtu N] [--vf on|off] [--synthetic virtio|none] [--weight W]\n"
-		"           [--moderation M] [--count N] [--wait[=SECONDS]] [--json]\n"
+		"           [--moderation M] [--order O] [--order-gap MS] [--count N]\n"
+		"           [--wait[=SECONDS]] [--json]\n"
 		"       hvlab nic del TARGET... [--wait[=SECONDS]] [--json]\n"
 		"       hvlab nic set TARGET... [--weight W] [--vf on|off] [--queues N]\n"
 		"           [--moderation M] [--link up|down] [--wait] [--json]\n"
 		"       hvlab nic list [VM] [--json]",
 	.summary = "Add NICs to a guest, remove, change and list them",
-	.help = "add puts a NIC into a VM, running or not: its synthetic device, and a VF beside it.\n"
-		"del takes it out: the VF first. set changes it, list shows what there is. TARGET is\n"
+	.help = "add puts a NIC into a VM, running or not: its synthetic device, and a VF beside "
+		"it.\n"
+		"del takes it out: the VF first. set changes it, list shows what there is. TARGET "
+		"is\n"
 		"VM/NIC, or VM when it has one NIC.\n\n"
 		"Options:\n"
 		"  --network NET   of the lab; needed when it has several\n"
 		"  --name N        default eth and the lowest free number\n"
 		"  --mac M         default: made from the names, the same each time\n"
 		"  --ip A, --ip6 A addresses, or none; default: free ones of the network\n"
-		"  --queues N      most queue pairs, 1 to 64; set: from the VF's next restoration on\n"
+		"  --queues N      most queue pairs, 1 to 64; set: from the VF's next restoration "
+		"on\n"
 		"  --mtu N         default: the network's\n"
-		"  --vf on|off     add: off makes it synthetic for life; set: as --weight 100 or 0\n"
+		"  --vf on|off     add: off makes it synthetic for life; set: as --weight 100 or "
+		"0\n"
 		"  --synthetic S   virtio (default), or none: the VF alone\n"
 		"  --weight W      0 to 100; 0: no VF until it is raised; default 100\n"
 		"  --moderation M  of the VF's interrupts: off, low, medium, high, adaptive\n"
+		"  --order O       which path QEMU gets first: synthetic-first (default), "
+		"vf-first,\n"
+		"                  together; --order-gap: milliseconds between them, 0 to 20000\n"
 		"  --link up|down  of the NIC, both paths\n"
 		"  --count N       add so many at once\n"
-		"  --wait[=S]      add: until the guest takes packets on every path; del: until the\n"
-		"                  guest has let all of it go; set: until it has come about. At most\n"
-		"                  S seconds; default 30 (add), 10 (del). Without it add returns when\n"
+		"  --wait[=S]      add: until the guest takes packets on every path; del: until "
+		"the\n"
+		"                  guest has let all of it go; set: until it has come about. At "
+		"most\n"
+		"                  S seconds; default 30 (add), 10 (del). Without it add returns "
+		"when\n"
 		"                  QEMU has the NIC, the others when it has begun\n"
-		"  --json          as in docs/protocol.md; an array with --count or several TARGETs\n\n"
+		"  --json          as in docs/protocol.md; an array with --count or several "
+		"TARGETs\n\n"
 		"Examples:\n"
 		"  hvlab nic add a --network blue --wait\n"
 		"  hvlab nic add a --count 7 --wait=60 --json | jq -r '.[].nic.id'\n"

@@ -157,8 +157,8 @@ static void html_head(FILE *to, const json_t *report)
 	fputs("</p>\n", to);
 	why_list(to, json_object_get(report, "why"));
 	fputs("<dl>", to);
-	snprintf(text, sizeof(text), "%s, %lld of %lld cycles, %s, hvlab %s",
-		 out_str(report, "options.way", "?"),
+	snprintf(text, sizeof(text), "%s%s%lld of %lld cycles, %s, hvlab %s",
+		 out_str(report, "how", ""), out_str(report, "how", NULL) ? ", " : "",
 		 (long long)json_array_size(json_object_get(report, "cycles")),
 		 out_int(report, "options.cycles"), out_str(report, "date", "?"),
 		 out_str(report, "version", "?"));

@@ -52,8 +52,9 @@ static void text_head(struct output *out, const json_t *report)
 
 	out_text(out, "drill   %s of %s, ", out_str(report, "drill", "?"),
 		 out_str(report, "target", "?"));
-	out_text(out, "%s, %lld cycle%s\n", out_str(report, "options.way", "?"),
-		 out_int(report, "options.cycles"),
+	if (out_str(report, "how", NULL))
+		out_text(out, "%s, ", out_str(report, "how", ""));
+	out_text(out, "%lld cycle%s\n", out_int(report, "options.cycles"),
 		 out_int(report, "options.cycles") == 1 ? "" : "s");
 	out_text(out, "guest   %s, kernel %s, %s\n", out_str(report, "target_vm.vm", "?"),
 		 out_str(report, "target_vm.kernel", "?"), out_str(report, "target_vm.accel", "?"));

@@ -53,6 +53,13 @@ _hvlab_drill()		# the kind, then the target
 		mapfile -t COMPREPLY < <(compgen -W "$kinds" -- "${COMP_WORDS[COMP_CWORD]}")
 		return
 	fi
+	case ${COMP_WORDS[COMP_CWORD - 1]} in
+	--order)
+		mapfile -t COMPREPLY < <(compgen -W "synthetic-first vf-first together" -- \
+			"${COMP_WORDS[COMP_CWORD]}")
+		return
+		;;
+	esac
 	[ "$kind" != hotplug ] || what=vm
 	mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names $what)" -- "${COMP_WORDS[COMP_CWORD]}")
 }

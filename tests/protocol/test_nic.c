@@ -117,6 +117,60 @@ static void one_path_alone(void **state)
 	ctl_close(&c);
 }
 
+/* Milliseconds of a step of an answer; it must be there. */
+static double ms_of(const json_t *answer, const char *name)
+{
+	json_t *step;
+	size_t i;
+
+	json_array_foreach (json_object_get(answer, "steps"), i, step)
+		if (!strcmp(json_string_value(json_object_get(step, "step")), name))
+			return json_number_value(json_object_get(step, "ms"));
+	fail_msg("no step %s in %s", name, guest_steps(answer));
+	return 0;
+}
+
+static void paths_arrive_in_the_order_asked_for(void **state)
+{
+	static const char *const orders[] = {NULL, "synthetic-first", "vf-first", "together"};
+	struct ctl c;
+
+	ctl_open(&c, *state);
+	guest_lab_up(&c);
+	for (unsigned int i = 0; i < 4; i++) {
+		json_t *args = waiting(nic_args("a", "x")), *v;
+		double syn, vf, gap = i == 3 ? 0 : 300;
+
+		if (orders[i])
+			guest_with(args, "order", json_string(orders[i]));
+		if (gap > 0)
+			guest_with(args, "order_gap_ms", json_integer((json_int_t)gap));
+		v = ctl_ok(&c, "nic-add", args);
+		syn = ms_of(v, "synthetic-plugged");
+		vf = ms_of(v, "vf-plugged");
+		if (i < 2)
+			assert_true(vf - syn >= gap);
+		else if (i == 2)
+			assert_true(syn - vf >= gap);
+		assert_str(json_object_get(v, "nic"), "receive", "vf");
+		json_decref(v);
+		guest_assert_vf(&c, "a/x", "driven");
+		json_decref(ctl_ok(&c, "nic-del", guest_vnic("a/x")));
+	}
+	ctl_refused(&c, "nic-add",
+		    guest_with(guest_with(nic_args("a", "x"), "vf", json_false()), "order",
+			       json_string("vf-first")),
+		    "InvalidArgument", "comes with one path");
+	ctl_refused(&c, "nic-add", guest_with(nic_args("a", "x"), "order", json_string("first")),
+		    "InvalidArgument", "order");
+	ctl_refused(&c, "nic-add",
+		    guest_with(guest_with(nic_args("a", "x"), "order", json_string("together")),
+			       "order_gap_ms", json_integer(1)),
+		    "InvalidArgument", "no gap");
+	assert_int_equal(n_nics(&c, "a"), 1);
+	ctl_close(&c);
+}
+
 static void send_req(struct ctl *c, const char *command, json_t *args, int id)
 {
 	json_t *msg = json_pack("{s:s, s:o, s:i}", "execute", command, "arguments", args, "id", id);
@@ -401,6 +455,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(add_wait_del),
 		T(one_path_alone),
+		T(paths_arrive_in_the_order_asked_for),
 		T(seven_at_once_and_gone_in_any_order),
 		T(wrong_requests_change_nothing),
 		T(slots_run_out),

@@ -164,8 +164,8 @@ class DrillTest(CliTest):
         self.daemon = self.fake(self.guests.handlers())
 
     def drill(self, *args):
-        done = self.hvlab("drill", *args, "--settle", "0", "--away", "0.01",
-                          "--baseline", "1", "--json")
+        away = () if args[0] in ("flap", "reset", "migrate") else ("--away", "0.01")
+        done = self.hvlab("drill", *args, "--settle", "0", *away, "--baseline", "1", "--json")
         done.report = json.loads(done.out) if done.out else None
         return done
 
@@ -302,13 +302,19 @@ class DrillTest(CliTest):
         self.check(self.drill("revoke", "a", "--way", "slow"), 1, err="hotplug: native")
         self.check(self.drill("revoke", "a", "--peer", "z"), 1, err="VM z is not ready")
         self.check(self.drill("revoke", "z"), 1, err='no VM "z"')
-        self.check(self.drill("flap", "a", "--delay-link", "5"), 1, err="VFs that return")
+        self.guests.vf["a/eth0"] = "revoked"
+        self.check(self.drill("revoke", "a"), 1, err="hvlab vf restore")
         self.assertEqual(self.daemon.seen("vf-revoke"), [])
 
     def test_wrong_usage(self):
         for args, words in ((["revok", "a"], "none of revoke, restore"),
                             ([], "KIND missing"), (["revoke"], "TARGET missing"),
                             (["revoke", "a", "--way", "odd"], "none of graceful"),
+                            (["flap", "a", "--delay-link", "5"], "--delay-link is not for flap"),
+                            (["revoke", "a", "--order", "vf-first"], "it is for hotplug"),
+                            (["hotplug", "a", "--order", "x"], "vf-first"),
+                            (["hotplug", "a", "--order", "together", "--order-gap", "1"],
+                             "no --order-gap"),
                             (["revoke", "a", "--load", "tcp,x"], '"x" is none of tcp'),
                             (["revoke", "a", "--max-gap", "-1"], "--max-gap"),
                             (["revoke", "a", "--cycles", "0"], "--cycles")):
