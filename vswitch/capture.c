@@ -28,9 +28,9 @@
  * while it is sent can make a capture show something else than was delivered.
  *
  * Writing must not block for ever either, since stopping waits for the thread: the descriptor is
- * polled and written without blocking, in bites that a pipe takes whole (PIPE_BUF), and a reader
- * that takes nothing for STOP_PATIENCE_MS after the stop loses the rest. The descriptor's flags
- * are left alone, since its other end may share them with somebody's terminal.
+ * polled and written without blocking, in bites that a pipe takes whole (PIPE_BUF), and what the
+ * reader has not taken STOP_PATIENCE_MS after the stop is lost. The descriptor's flags are left
+ * alone, since its other end may share them with somebody's terminal.
  */
 #define LOG_TAG "capture"
 #include <errno.h>

@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
@@ -665,21 +666,17 @@ static void one_capture_at_a_time(void **state)
 
 static void a_reader_that_sleeps_loses_packets_and_learns_how_many(void **state)
 {
-	uint64_t t, worst = 0;
 	unsigned int n = 0;
+	uint64_t t;
 	int r;
 
 	(void)state;
 	assert_int_equal(start(1, 0, &r), 0);
-	/* 16 MB: more than pipe and queue hold. */
+	/* 16 MB: more than pipe and queue hold. A send that waited would do so for ever. */
 	for (; n < 12000; n++) {
-		t = now_ns();
 		send_udp(1, 2, 1300);
 		test_port_clear(&port[2]);
-		worst = MAX(worst, now_ns() - t);
 	}
-	/* No send waited for the reader: nobody has read yet. */
-	assert_true(worst < NSEC_PER_SEC);
 	assert_int_equal(atomic_load(&port[1].port.stats.tx_packets), n);
 	/* Stopping does not wait for ever either. */
 	t = now_ns();
@@ -750,6 +747,8 @@ static void a_reader_that_goes_ends_the_capture(void **state)
 
 /* Captures come and go while two workers send. */
 static _Atomic bool stop;
+/* Packets that each may send: as many as a pipe holds, read or not. */
+static _Atomic int allowance[2];
 static struct worker *worker[2];
 
 static void blast(void *arg)
@@ -760,6 +759,11 @@ static void blast(void *arg)
 
 	frame_udp(f, from, 3 - from, 200);
 	while (!atomic_load(&stop)) {
+		if (atomic_load(&allowance[from - 1]) <= 0) {
+			sched_yield();
+			continue;
+		}
+		atomic_fetch_sub(&allowance[from - 1], 1);
 		pkt_of_frame(p, f, 0);
 		assert_int_equal(vsw_send(&port[from].port, &p, 1), 1);
 	}
@@ -769,37 +773,41 @@ static void blast(void *arg)
 
 static void captures_come_and_go_under_traffic(void **state)
 {
-	unsigned int packets = 0;
-
 	(void)state;
 	atomic_store(&stop, false);
 	port[1].keep = port[2].keep = false;
 	for (unsigned int i = 0; i < 2; i++) {
 		struct worker_conf wc = {.name = "w"};
 
+		atomic_store(&allowance[i], 100);
 		worker[i] = worker_new(&wc);
 		assert_non_null(worker[i]);
 		assert_int_equal(worker_post(worker[i], blast, (void *)(uintptr_t)i), 0);
 	}
 	for (unsigned int round = 0; round < 20; round++) {
-		uint64_t sent = atomic_load(&port[1].port.stats.tx_packets);
+		uint64_t sent;
 		pthread_t t;
 		int r;
 
 		assert_int_equal(start(1, 100, &r), 0);
+		sent = atomic_load(&port[1].port.stats.tx_packets);
 		assert_int_equal(pthread_create(&t, NULL, slow_reader, &r), 0);
+		for (unsigned int i = 0; i < 2; i++)
+			atomic_fetch_add(&allowance[i], 500);
 		assert_true(wait_until(atomic_load(&port[1].port.stats.tx_packets) > sent + 20,
 				       WAIT_MS));
 		vsw_capture_stop(&port[1].port);
 		pthread_join(t, NULL);
+		/* All of them fit into the pipe, so none was lost however slow the reader is. */
 		assert_int_equal(file.n_statistics, 1);
-		assert_int_equal(file.n + file.dropped, file.received);
-		packets += file.n;
+		assert_int_equal(file.dropped, 0);
+		assert_int_equal(file.n, file.received);
+		/* One may have been on its way when the capture began. */
+		assert_true(file.n >= 20);
 	}
 	atomic_store(&stop, true);
 	worker_free(worker[0]);
 	worker_free(worker[1]);
-	assert_true(packets > 0);
 }
 
 static int group_teardown(void **state)
