@@ -106,6 +106,7 @@ struct lab_net {
  * @weight:	0..100; 0: the VF is off for now, restored when it is raised
  * @moderation:	of the VF's interrupts
  * @ip4, @ip6:	address without prefix length; "" when the network has none
+ * @added:	not the file's: it came later and may go and come with other addresses
  */
 struct lab_nic {
 	char name[LAB_NIC_NAME_MAX + 1];
@@ -121,6 +122,7 @@ struct lab_nic {
 	enum lab_moderation moderation;
 	char ip4[INET_ADDRSTRLEN];
 	char ip6[INET6_ADDRSTRLEN];
+	bool added;
 };
 
 /**

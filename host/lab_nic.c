@@ -309,6 +309,7 @@ int lab_nic_add(struct lab *lab, struct lab_vm *vm, const struct lab_nic *wish, 
 	rc = lab_give_addresses(lab, &nic, ip4, ip6, why, why_size);
 	if (rc)
 		return rc;
+	nic.added = true;
 	vm->nics[vm->n_nics++] = nic;
 	return 0;
 }

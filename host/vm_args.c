@@ -379,9 +379,18 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 
 		with_prefix(nic->ip4, net->prefix4, ip4, sizeof(ip4));
 		with_prefix(nic->ip6, net->prefix6, ip6, sizeof(ip6));
+		/*
+		 * The words outlast the NIC in a guest that is not started anew; one of its name
+		 * that is added again has its MAC, but maybe not its address.
+		 */
+		if (nic->added && net->dhcp) {
+			snprintf(ip4, sizeof(ip4), "%s", *ip4 ? "dhcp" : "");
+			snprintf(ip6, sizeof(ip6), "%s", *ip6 ? "dhcp" : "");
+		}
 		ok = ok && append(line, " hvlab.nic=%s,%s,%s,%s,%u", nic->mac_text, nic->name, ip4,
 				  ip6, nic->mtu);
-		if (*ip4 && *net->gateway4 && strcmp(nic->ip4, net->gateway4) != 0)
+		if (*ip4 && !(nic->added && net->dhcp) && *net->gateway4 &&
+		    strcmp(nic->ip4, net->gateway4) != 0)
 			ok = ok && append(line, ",%s", net->gateway4);
 	}
 	if (vm->append)

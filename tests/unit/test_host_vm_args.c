@@ -63,6 +63,37 @@ static void the_guest_learns_its_name_nics_and_peers(void **state)
 	lab_free(lab);
 }
 
+/* It may be removed and added again with another address while the guest runs. */
+static void a_nic_that_was_added_asks_by_dhcp(void **state)
+{
+	struct lab *lab = load("networks: [{name: n}, {name: m, dhcp: off, subnet6: none}]\n"
+			       "vms: [{name: a, nics: [{network: n}]}]\n");
+	struct lab_nic w = {.name = "eth1", .mtu = 1400, .queues = 1, .link_mbps = 1, .vf = true};
+	char why[200], *line;
+
+	(void)state;
+	assert_int_equal(lab_nic_add(lab, &lab->vms[0], &w, "02:00:00:00:00:01", NULL, NULL, why,
+				     sizeof(why)),
+			 0);
+	strcpy(w.name, "eth2");
+	assert_int_equal(lab_nic_add(lab, &lab->vms[0], &w, "02:00:00:00:00:02", "none", NULL, why,
+				     sizeof(why)),
+			 0);
+	/* Nobody would answer there. */
+	strcpy(w.name, "eth3");
+	w.net = 1;
+	assert_int_equal(lab_nic_add(lab, &lab->vms[0], &w, "02:00:00:00:00:03", NULL, NULL, why,
+				     sizeof(why)),
+			 0);
+	line = vm_cmdline(lab, &lab->vms[0], "x");
+	assert_non_null(strstr(line, ",eth0,10.0.0.4/24,fd00::4/64,1500 "));
+	assert_non_null(strstr(line, "=02:00:00:00:00:01,eth1,dhcp,dhcp,1400 "));
+	assert_non_null(strstr(line, "=02:00:00:00:00:02,eth2,,dhcp,1400 "));
+	assert_non_null(strstr(line, "=02:00:00:00:00:03,eth3,10.0.1.4/24,,1400"));
+	free(line);
+	lab_free(lab);
+}
+
 static void the_guest_learns_its_gateway(void **state)
 {
 	struct lab *lab = load("networks: [{name: n, subnet: 10.9.0.0/24, gateway: 10.9.0.5}]\n"
@@ -392,6 +423,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(the_guest_learns_its_name_nics_and_peers),
+		cmocka_unit_test(a_nic_that_was_added_asks_by_dhcp),
 		cmocka_unit_test(the_guest_learns_its_gateway),
 		cmocka_unit_test(peers_beyond_the_kernels_limit_are_left_out),
 		cmocka_unit_test(what_must_be_there_and_does_not_fit_is_an_error),
