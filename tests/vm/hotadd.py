@@ -212,7 +212,7 @@ def any_order(lab):
         gone(a, name)
 
 
-def one_by_one(lab, count, **options):
+def one_by_one(lab, count, options):
     """Each is in use before the next one comes; then each goes."""
     a, b = lab.vm("a"), lab.vm("b")
     names = []
@@ -236,6 +236,8 @@ def kind(lab, options, driver):
     settled(a, name)
     info = a.out(f"ethtool -i {name}")
     require(f"driver: {driver}\n" in info, f"the driver is not {driver}: {info}")
+    mtu = a.out(f"cat /sys/class/net/{name}/mtu")
+    require(mtu == str(options.get("mtu", 1500)), f"its MTU is {mtu} with DHCP's word")
     reaches(a, name, b)
     a.run(f"ping -6 -q -c 2 -i 0.2 -W 20 -I {name} {b.address(6, 'eth1')}")
     remove(a, name)
@@ -313,13 +315,14 @@ def main():
             story.check("verify_sriov_provision_with_max_nics_reboot", after_reboot, lab)
         story.check("removed in any order, added again", any_order, lab)
         if whole:
-            story.check("verify_sriov_add_max_nics_one_by_one", one_by_one, lab, MAX_ADDED)
+            story.check("verify_sriov_add_max_nics_one_by_one", one_by_one, lab, MAX_ADDED, {})
             story.check("verify_synthetic_add_max_nics_one_time", at_once, lab, MAX_ADDED,
                         "--vf", "off")
             story.check("all of them removed", all_removed, lab)
             story.check("verify_synthetic_add_max_nics_one_by_one", one_by_one, lab, MAX_ADDED,
-                        vf=False)
-            story.check("synthetic alone", kind, lab, {"vf": False}, "virtio_net")
+                        {"vf": False})
+            story.check("synthetic alone", kind, lab, {"vf": False, "mtu": 1400},
+                        "virtio_net")
             story.check("the VF alone", kind, lab, {"synthetic": "none"}, "mana")
             story.check("both paths", kind, lab, {}, "net_failover")
             story.check("weight", weight, lab)
