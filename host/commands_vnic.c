@@ -127,8 +127,8 @@ static void capture_start(void *arg, struct control_req *req, const json_t *args
 		control_fail(req, CTL_INVALID_STATE, "hvlab nic list shows its paths",
 			     "%s has no %s path", vnic_id(rn->vnic), args_str(args, "path", ""));
 	else
-		control_fail(req, CTL_SYSTEM_ERROR, NULL, "%s: capture: %s",
-			     capture_name(rn, args), strerror(-rc));
+		control_fail(req, CTL_SYSTEM_ERROR, NULL, "%s: capture: %s", capture_name(rn, args),
+			     strerror(-rc));
 }
 
 static const struct arg_spec capture_stop_args[] = {VNIC_ARG, CAPTURE_PATH_ARG};

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns captures: the packets of a port, or of one path of a vNIC, written as pcapng to a descriptor.
+ * Owns captures: the packets of a port, or of one path of a vNIC, written as pcapng to a
+ * descriptor.
  *
  * Theory of operation
  *
@@ -79,7 +80,7 @@ struct capture {
 	pthread_cond_t more;
 	/* under the lock: */
 	struct record *first, **last;
-	size_t queued; /* bytes */
+	size_t queued;			     /* bytes */
 	char path[MAX_PATHS][VSW_NAME_SIZE]; /* interfaces 1 and up */
 	unsigned int n_paths;
 	bool stop;

@@ -189,7 +189,8 @@ void switch_parked(void)
 	dropped_there = true;
 }
 
-/* One deliver() call, with what captures of the receiver want to see. @path: @to, when it is one. */
+/* One deliver() call, with what captures of the receiver want to see. @path: @to, when it is one.
+ */
 static unsigned int deliver_shown(struct capture *cap, struct vsw_port *to,
 				  const struct vsw_port *path, struct pkt **pkts, unsigned int n)
 {
@@ -278,8 +279,7 @@ static bool run_unicast(struct burst *b, struct run *r)
 			break;
 		}
 		pkt = b->pkts[r->first];
-		if (!(pkt->flags & PKT_NO_WAIT) &&
-		    wait_is_worth(to, b->path ? b->path : b->from)) {
+		if (!(pkt->flags & PKT_NO_WAIT) && wait_is_worth(to, b->path ? b->path : b->from)) {
 			pkt->waits_for = to;
 			wait_note_failure(to, wakes);
 			count_wait(b);

@@ -307,13 +307,18 @@ const struct cli_command cmd_capture = {
 	.name = "capture",
 	.args = "TARGET [-w FILE|-] [--snaplen N] [--duration S] [--count N]",
 	.summary = "Write packets of a NIC or a path as pcapng to a file or a pipe",
-	.help = "TARGET is VM/NIC, or VM when it has one NIC: everything, each path an interface of its\n"
-		"own in the file; or VM/NIC/vf, VM/NIC/syn: what the guest sends and receives on that\n"
-		"path alone. Both directions, as the wire would carry them; dropped packets carry a\n"
-		"comment that says why. Ends with Ctrl-C, after a time or a number of packets, or when\n"
+	.help = "TARGET is VM/NIC, or VM when it has one NIC: everything, each path an interface "
+		"of its\n"
+		"own in the file; or VM/NIC/vf, VM/NIC/syn: what the guest sends and receives on "
+		"that\n"
+		"path alone. Both directions, as the wire would carry them; dropped packets carry "
+		"a\n"
+		"comment that says why. Ends with Ctrl-C, after a time or a number of packets, or "
+		"when\n"
 		"the reader goes away. The file is complete however it ends.\n\n"
 		"Options:\n"
-		"  -w, --write FILE     where to; - or nothing is stdout, which must not be a terminal\n"
+		"  -w, --write FILE     where to; - or nothing is stdout, which must not be a "
+		"terminal\n"
 		"  -s, --snaplen N      keep N bytes of each packet\n"
 		"  -d, --duration S     end after S seconds\n"
 		"  -c, --count N        end after N packets\n\n"

@@ -63,8 +63,8 @@ int compare_cpu_read(struct drill *d, json_t **cpu)
 	*cpu = NULL;
 	if (ret)
 		return ret;
-	*cpu = json_pack("{s:I, s:f, s:f, s:{}}", "at", (json_int_t)now_ns(), "daemon", 0.0,
-			 "qemu", 0.0, "threads");
+	*cpu = json_pack("{s:I, s:f, s:f, s:{}}", "at", (json_int_t)now_ns(), "daemon", 0.0, "qemu",
+			 0.0, "threads");
 	read_process(*cpu, "daemon", "hvlabd", out_int(status, "pid"));
 	json_array_foreach (json_object_get(status, "vms"), i, vm) {
 		const char *name = out_str(vm, "name", "");

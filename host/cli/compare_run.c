@@ -228,9 +228,9 @@ int compare_measure(struct drill *d, const struct compare_measure *m, enum compa
 	guest = json_pack("{s:o, s:o}", d->target.name, grown(before[0], after[0]), d->peer.name,
 			  grown(before[1], after[1]));
 	valid = compare_proof(host, guest, path, d->target.vnic, d->peer.vnic, why, sizeof(why));
-	*figure = json_pack("{s:f, s:b, s:s, s:o, s:o, s:o}", "value", value, "valid", valid, "why",
-			    why, "cpu", compare_cpu_between(from, to), "host", host, "guest",
-			    guest);
+	*figure =
+		json_pack("{s:f, s:b, s:s, s:o, s:o, s:o}", "value", value, "valid", valid, "why",
+			  why, "cpu", compare_cpu_between(from, to), "host", host, "guest", guest);
 out:
 	for (int i = 0; i < 2; i++) {
 		json_decref(before[i]);

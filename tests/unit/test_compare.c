@@ -138,9 +138,9 @@ static void cpu_time_is_found_behind_any_name(void **state)
 	double tick = (double)sysconf(_SC_CLK_TCK);
 
 	(void)state;
-	assert_float_equal(compare_cpu_stat("7 (CPU 0/TCG) S 1 7 7 0 -1 64 9 0 0 0 250 50 0 0 20",
-					    name),
-			   300 / tick, 1e-9);
+	assert_float_equal(
+		compare_cpu_stat("7 (CPU 0/TCG) S 1 7 7 0 -1 64 9 0 0 0 250 50 0 0 20", name),
+		300 / tick, 1e-9);
 	assert_string_equal(name, "CPU 0/TCG");
 	assert_float_equal(compare_cpu_stat("7 (x) R (y) S 1 7 7 0 -1 64 9 0 0 0 1 2 0 0 20", name),
 			   3 / tick, 1e-9);
@@ -164,8 +164,9 @@ static void cpu_time_between_two_looks_is_in_cores(void **state)
 	assert_float_equal(json_number_value(out_path(cpu, "daemon")), 0.5, 1e-9);
 	assert_float_equal(json_number_value(out_path(cpu, "qemu")), 1.5, 1e-9);
 	assert_int_equal(json_object_size(out_path(cpu, "threads")), 2);
-	assert_float_equal(json_number_value(json_object_get(out_path(cpu, "threads"), "hvlabd/w0")),
-			   0.5, 1e-9);
+	assert_float_equal(
+		json_number_value(json_object_get(out_path(cpu, "threads"), "hvlabd/w0")), 0.5,
+		1e-9);
 	assert_float_equal(json_number_value(json_object_get(out_path(cpu, "threads"), "b/new")),
 			   0.25, 1e-9);
 	json_decref(from);

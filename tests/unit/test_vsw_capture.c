@@ -508,11 +508,11 @@ static void a_path_shows_what_its_guest_sends_and_receives_there(void **state)
 	assert_true(vsw_capture_active(&t.path[1].port));
 
 	vsw_nic_receive(t.nic, &t.path[0].port, true);
-	send_udp(1, 9, 1);	/* arrives on the VF */
-	send_on(&t, 1, 1, 2);	/* leaves on the synthetic path */
-	send_on(&t, 0, 1, 3);	/* and on the VF */
-	send_udp(1, 0, 4);	/* a flood arrives on the VF */
-	send_on(&t, 0, 9, 5);	/* to itself: dropped, outbound */
+	send_udp(1, 9, 1);    /* arrives on the VF */
+	send_on(&t, 1, 1, 2); /* leaves on the synthetic path */
+	send_on(&t, 0, 1, 3); /* and on the VF */
+	send_udp(1, 0, 4);    /* a flood arrives on the VF */
+	send_on(&t, 0, 9, 5); /* to itself: dropped, outbound */
 	t.path[0].room = 0;
 	frame_udp(&frame, 1, 9, 6);
 	pkt_of_frame(&pkt, &frame, 0);

@@ -16,8 +16,8 @@
  * Malformed packets go to the switch with debts that cannot be paid, and are counted there.
  *
  * Waiting for a receiver is as in emulator/mana/tx.c: the packet stays where it is, in the guest's
- * ring; when our patience with that receiver is over (vswitch/wait.c) it is offered once more as one
- * that does not wait.
+ * ring; when our patience with that receiver is over (vswitch/wait.c) it is offered once more as
+ * one that does not wait.
  */
 #include "vswitch/ports/vhost_internal.h"
 
