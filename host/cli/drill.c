@@ -189,6 +189,11 @@ static int one_cycle(struct drill *d, unsigned int n)
 	json_decref(d->cycle); /* @cycles has it */
 	if (k->prepare)
 		ret = k->prepare(d);
+	if (!ret && k->prepare) { /* what was before is not judged */
+		json_object_set(d->cycle, "preparation", json_object_get(d->cycle, "operations"));
+		json_object_set_new(d->cycle, "operations", json_array());
+		json_object_set_new(d->cycle, "start_ns", json_integer((json_int_t)now_ns()));
+	}
 	json_decref(d->counters);
 	d->counters = NULL;
 	if (!ret)

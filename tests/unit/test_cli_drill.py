@@ -229,8 +229,13 @@ class DrillTest(CliTest):
                 self.check(self.drill("revoke", "a", option, "none"), 0)
 
     def test_race_windows_go_to_the_daemon(self):
-        self.check(self.drill("restore", "a/eth0", "--delay-link", "700", "--hold-both", "300",
-                              "--load", "none"), 0)
+        done = self.drill("restore", "a/eth0", "--delay-link", "700", "--hold-both", "300",
+                          "--load", "none")
+        self.check(done, 0)
+        cycle = done.report["cycles"][0]
+        self.assertEqual([[op["op"] for op in cycle[which]] for which in
+                          ("preparation", "operations")], [["revoke"], ["restore"]])
+        self.assertLessEqual(cycle["start_ns"], cycle["operations"][0]["start_ns"])
         self.assertEqual(self.daemon.seen("vf-restore"),
                          [{"vnic": "a/eth0", "link_delay_ms": 700, "hold_ms": 300}])
 
