@@ -117,33 +117,33 @@ def panic_absent(lab):
     require(vf(d)["state"] == "absent", f"{vf(d)}")
 
 
-def daemon_dies(lab, state):
-    """The daemon is killed with a VF in that state: its guests die with it, nobody's sockets stop
-    the next one, and the same lab comes up and works."""
-    a, b = lab.vm("a"), lab.vm("b")
-    if state == "absent":
-        a.lab.control.call("vm-kill", vm="a")
-        wait_for(lambda: a.status()["state"] == "exited", 30, "a is gone")
-        lab.control.call("vm-start", vm="a")
-    else:
-        bring(a, state)
-    require(vf(a)["state"] == state, f"{vf(a)}")
-    pids = [vm.status()["pid"] for vm in (a, b)]
+def daemon_dies(lab, states):
+    """The daemon is killed with the VFs of a and b in those states: its guests die with it,
+    nobody's sockets stop the next one, and the same lab comes up and works."""
+    a, b = vms = [lab.vm(name) for name in "ab"]
+    for vm, state in zip(vms, states):
+        if state == "absent":           # its guest has not asked for it yet
+            lab.control.call("vm-kill", vm=vm.name)
+            wait_for(lambda vm=vm: vm.status()["state"] == "exited", 30, f"{vm.name} is gone")
+        else:
+            bring(vm, state)
+    for vm, state in zip(vms, states):
+        if state == "absent":
+            lab.control.call("vm-start", vm=vm.name)
+        require(vf(vm)["state"] == state, f"{vf(vm)}")
     for control in (lab.control, lab.events):
         control.close()
     lab.daemon.kill()
     lab.daemon.wait()
-    for pid in pids:
-        wait_for(lambda pid=pid: not os.path.exists(f"/proc/{pid}") or "hvt" not in
-                 "".join(labs.processes_naming(lab.runtime).values()), 30, "QEMU is gone")
-    left = {pid: line for pid, line in labs.processes_naming(lab.runtime).items()}
-    require(not left, f"it left {left}")
+    wait_for(lambda: not labs.processes_naming(lab.runtime), 30,
+             f"nothing of it runs; {labs.processes_naming(lab.runtime)}")
     lab.start_daemon()
     lab.cli("up", lab.file, "--wait", "--timeout", "240", timeout=300)
-    for vm in (a, b):
+    for vm in vms:
         vm.wait_configured()
-    wait_pair(a)
+        wait_pair(vm)
     travels(a, b, "vf")
+    travels(b, a, "vf")
 
 
 def main():
@@ -161,10 +161,9 @@ def main():
         story.check("kernel panic, VF absent", panic_absent, lab)
         for state in STATES:
             story.check(f"QEMU killed and kernel panic, VF {state}", guests_die, lab, state)
-    with story.lab({"a": {**small, **BOTH}, "b": {**small, "synthetic": "none"}},
-                   allowed=allowed) as lab:
-        for state in ("absent", *STATES):
-            story.check(f"daemon killed, VF {state}", daemon_dies, lab, state)
+    with story.lab({"a": {**small, **BOTH}, "b": {**small, **BOTH}}, allowed=allowed) as lab:
+        for states in (("offered", "absent"), ("driven", "draining"), ("revoked", "restoring")):
+            story.check(f"daemon killed, VFs {' and '.join(states)}", daemon_dies, lab, states)
     return story.end()
 
 
