@@ -111,6 +111,8 @@ struct vf_ops {
 	 * about the link is ANDed by the implementation.
 	 */
 	void (*link)(void *arg, bool up);
+	/* Does the guest's driver hear of its link? That of Linux before 6.17 does not. */
+	bool (*hears_link)(void *arg);
 	void (*receive)(void *arg, enum vf_receive where);
 	/*
 	 * Should the guest turn receive on now, frames go to the VF without waiting for receive():
@@ -130,7 +132,7 @@ struct vf_ops {
  *	VF_NOT_DRIVEN	{"vnic", "ms", "time_ns"}
  *	PATH_SWITCHED	{"vnic", "path": vf_receive_name(), "previous", "time_ns"}
  *
- * The steps of a revocation: link-down, drained or drain-limit, cut, unplug, unplug-again,
+ * The steps of a revocation: link-down, drained, drain-limit or no-drain, cut, unplug, unplug-again,
  * receive-off, released, unplugged; of a restoration: plug, plugged, connected, driven, held,
  * link-up. Each ends with done or failed.
  */

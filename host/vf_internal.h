@@ -18,6 +18,7 @@ enum vf_op_kind { VF_OP_NONE, VF_OP_REVOKE, VF_OP_RESTORE };
  * @from:	state to go back to when it fails
  * @unplugging:	revoke: the drain is over, removal has been asked for
  * @n_unplugs:	requests so far; more than one when the first was refused
+ * @deaf:	revoke: the guest's driver did not hear that the link is down
  * @holding:	restore: driven, but receive has not moved yet
  * @hold_over:	restore: it has been held long enough
  */
@@ -34,7 +35,7 @@ struct vf_op {
 	json_t *steps;
 	bool unplugging;
 	unsigned int n_unplugs;
-	bool holding, hold_over;
+	bool deaf, holding, hold_over;
 	uint64_t last_tx, last_tx_ns;
 };
 

@@ -167,6 +167,12 @@ static void drain(struct vf *vf)
 	const struct vf_revoke_opts *o = &vf->op.revoke;
 	uint64_t now = now_ns(), tx = vf->ops->tx_packets(vf->arg);
 
+	if (vf->op.deaf) {
+		/* It goes on sending whatever we wait. */
+		vf_step(vf, "no-drain", "the driver does not know of links");
+		ask_unplug(vf);
+		return;
+	}
 	if (tx != vf->op.last_tx) {
 		vf->op.last_tx = tx;
 		vf->op.last_tx_ns = now;
@@ -175,7 +181,6 @@ static void drain(struct vf *vf)
 		vf_step(vf, "drained", NULL);
 		ask_unplug(vf);
 	} else if (now - vf->op.start_ns >= o->drain_ms * NSEC_PER_MSEC) {
-		/* A driver that does not know links (mana before 6.17) goes on sending. */
 		vf_step(vf, "drain-limit", NULL);
 		ask_unplug(vf);
 	} else {
@@ -265,7 +270,8 @@ int vf_revoke(struct vf *vf, const struct vf_revoke_opts *opts, vf_done_fn done,
 		vf_step(vf, "link-down", NULL);
 		vf->op.last_tx = vf->ops->tx_packets(vf->arg);
 		vf->op.last_tx_ns = now_ns();
-		vf_arm(vf->tick, MAX(1u, o->quiet_ms / 4));
+		vf->op.deaf = !vf->ops->hears_link(vf->arg);
+		vf_arm(vf->tick, vf->op.deaf ? 0 : MAX(1u, o->quiet_ms / 4));
 	} else {
 		/* What cannot even be asked for leaves no trace; a device that was cut does. */
 		if (o->way != VF_SURPRISE) {

@@ -120,6 +120,15 @@ static void on_link(void *arg, bool up)
 	show_vf_link(v);
 }
 
+static bool on_hears_link(void *arg)
+{
+	struct vnic *v = arg;
+	struct mana_info info;
+
+	mana_get_info(v->mana, &info);
+	return info.link_aware;
+}
+
 static void on_receive(void *arg, enum vf_receive where)
 {
 	receive(arg, where);
@@ -151,6 +160,7 @@ static const struct vf_ops vf_ops = {
 	.unplug = on_unplug,
 	.cut = on_cut,
 	.link = on_link,
+	.hears_link = on_hears_link,
 	.receive = on_receive,
 	.await = on_await,
 	.tx_packets = on_tx_packets,

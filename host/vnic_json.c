@@ -49,8 +49,9 @@ static json_t *driver_json(const struct mana_info *info)
 	for (unsigned int i = 0; i < ARRAY_SIZE(info->os_ver_str); i++)
 		if (info->os_ver_str[i][0])
 			json_array_append_new(strings, vnic_guest_string(info->os_ver_str[i]));
-	return json_pack("{s:I, s:s, s:s, s:o}", "os_type", (json_int_t)info->os_type, "os",
-			 os_name(info->os_type), "version", version, "strings", strings);
+	return json_pack("{s:I, s:s, s:s, s:b, s:o}", "os_type", (json_int_t)info->os_type, "os",
+			 os_name(info->os_type), "version", version, "link_aware",
+			 info->link_aware, "strings", strings);
 }
 
 json_t *vnic_vf_json(const struct vnic *v)

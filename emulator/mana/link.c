@@ -4,13 +4,18 @@
 
 #include "emulator/mana/mana_internal.h"
 
+bool link_heard(const struct mana *m)
+{
+	return m->hwc.up && m->driver_caps[0] & GDMA_DRV_CAP_FLAG_1_HW_VPORT_LINK_AWARE;
+}
+
 /* Linux applies it to all vPorts of the function (mana_link_state_handle()). */
 static void send_link(struct mana *m, bool up)
 {
 	uint32_t type = up ? HWC_DATA_HW_LINK_CONNECT : HWC_DATA_HW_LINK_DISCONNECT;
 
 	/* Linux 6.12 warns about reconfiguration data it does not know. */
-	if (!m->hwc.up || !(m->driver_caps[0] & GDMA_DRV_CAP_FLAG_1_HW_VPORT_LINK_AWARE))
+	if (!link_heard(m))
 		return;
 	if (eq_post_raise(m, m->hwc.eq, GDMA_EQE_HWC_SOC_RECONFIG_DATA,
 			  type << HWC_INIT_TYPE_SHIFT))

@@ -142,6 +142,7 @@ struct mana_info {
 	enum mana_moderation moderation;
 	uint64_t irqs_put_off; /* by moderation */
 	uint64_t driver_caps[4];
+	bool link_aware; /* the driver hears of mana_link_set(); Linux since 6.17 */
 	uint32_t os_type, os_ver_major, os_ver_minor, os_ver_build, os_ver_platform;
 	char os_ver_str[4][128]; /* printable, NUL-terminated */
 	char last_error[160];

@@ -616,6 +616,8 @@ struct mana_vport *vport_by_handle(struct mana *m, uint64_t handle);
 uint32_t steer_configure(struct mana *m, struct hwc_msg *msg);
 
 /* link.c */
+/* Does the driver know of links? */
+bool link_heard(const struct mana *m);
 void link_send_state(struct mana *m);
 
 /* stats.c */

@@ -216,6 +216,7 @@ static void do_get_info(void *arg)
 	memset(info, 0, sizeof(*info));
 	info->connected = m->connected;
 	info->hwc_up = m->hwc.up;
+	info->link_aware = link_heard(m);
 	info->n_eq = m->eqs.used;
 	info->n_cq = m->cqs.used;
 	info->n_wq = m->wqs.used;

@@ -25,7 +25,8 @@ import time
 WAYS = ("graceful", "abrupt")
 BATCH = 5           # cycles of one way in a row
 SETTLE_NS = 200_000_000     # after an operation: what it held back arrives
-STEPS = {"revoke": ("drained", "drain-limit", "unplug", "receive-off", "released", "unplugged"),
+STEPS = {"revoke": ("drained", "drain-limit", "no-drain", "unplug", "receive-off", "released",
+                    "unplugged"),
          "restore": ("plug", "connected", "plugged", "driven")}
 LAB = """networks:
   - name: blue

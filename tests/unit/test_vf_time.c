@@ -130,6 +130,27 @@ static void a_guest_that_never_stops_sending_is_unplugged_at_the_limit(void **st
 	rig_fini(&r);
 }
 
+/* Linux before 6.17: waiting for it would be waiting for nothing. */
+static void a_guest_that_does_not_hear_of_links_is_not_drained(void **state)
+{
+	const struct vf_revoke_opts opts = {.quiet_ms = 3600000, .drain_ms = 3600000};
+	struct rig r;
+
+	(void)state;
+	start(&r);
+	r.deaf = true;
+	r.tx_flows = 1u << 30;
+	assert_int_equal(rig_revoke(&r, &opts), 0);
+	assert_int_equal(r.receive, VF_RX_VF);
+	assert_true(rig_run(&r, has_asked));
+	vf_on_released(r.vf);
+	vf_on_unplugged(r.vf);
+	assert_string_equal(rig_steps(&r),
+			    "link-down no-drain unplug receive-off released unplugged done");
+	assert_true(r.link);
+	rig_fini(&r);
+}
+
 static void refused_after_the_drain_gives_the_vf_back_with_its_link(void **state)
 {
 	const struct vf_revoke_opts opts = {.quiet_ms = 1};
@@ -596,6 +617,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(graceful_waits_until_the_guest_stops_sending),
 		cmocka_unit_test(a_guest_that_never_stops_sending_is_unplugged_at_the_limit),
+		cmocka_unit_test(a_guest_that_does_not_hear_of_links_is_not_drained),
 		cmocka_unit_test(refused_after_the_drain_gives_the_vf_back_with_its_link),
 		cmocka_unit_test(removal_is_asked_for_once),
 		cmocka_unit_test(a_guest_that_does_not_let_go_is_cut_off),

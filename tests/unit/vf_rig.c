@@ -54,6 +54,11 @@ static void set_receive(void *arg, enum vf_receive where)
 	r->receive = where;
 }
 
+static bool hears_link(void *arg)
+{
+	return !((struct rig *)arg)->deaf;
+}
+
 static void await(void *arg, bool on)
 {
 	((struct rig *)arg)->awaited = on;
@@ -84,6 +89,7 @@ static const struct vf_ops ops = {
 	.unplug = unplug,
 	.cut = cut,
 	.link = set_link,
+	.hears_link = hears_link,
 	.receive = set_receive,
 	.await = await,
 	.tx_packets = tx_packets,

@@ -15,6 +15,7 @@ struct rig {
 	/* what they saw */
 	unsigned int plugs, unplugs, cuts;
 	bool link, dead;
+	bool deaf; /* its driver does not hear of its link */
 	enum vf_receive receive;
 	bool awaited;
 	json_t *told; /* [{"name", "data"}] */
