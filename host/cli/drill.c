@@ -414,10 +414,14 @@ static void clean_up(struct drill *d)
 static void final_state(struct drill *d)
 {
 	json_t *final = json_object();
-	int ret = look_at_state(d);
+	char why[sizeof(d->why)];
+	int ret;
 
+	memcpy(why, d->why, sizeof(why));
+	ret = look_at_state(d);
 	if (ret)
 		json_object_set_new(final, "why", json_string(d->why));
+	memcpy(d->why, why, sizeof(why));
 	json_object_set_new(final, "ok", json_boolean(!ret));
 	json_object_set_new(d->report, "final", final);
 }
@@ -557,7 +561,7 @@ static int run(struct cli *cli, int argc, char **argv)
 	if (d.broken && d.kind->storm && !d.interrupted)
 		d.saved = drill_keep(&d); /* before anything is cleaned up */
 	clean_up(&d);
-	if (!ret)
+	if (ret != -EINTR && ret != -EPIPE)
 		final_state(&d);
 	status = finish_report(&d, ret);
 	free(d.saved);

@@ -62,6 +62,7 @@ struct drill_options {
 	unsigned int deadline_ms, delay_link_ms, hold_both_ms, away_ms, settle_ms, baseline_ms;
 	unsigned int down_ms, order_gap_ms;
 	struct drill_limits limits;
+	bool lost_given; /* limits.lost is the user's word */
 	bool strict_complaints; /* the VF's driver may not complain either */
 };
 

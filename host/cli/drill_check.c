@@ -118,7 +118,8 @@ const char drill_help[] =
 	"  --max-gap MS          limits of PASS; none: no limit. Longest standstill of a flow: "
 	"1000\n"
 	"                        (reset 30000, migrate 5000, refused and surprise none)\n"
-	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful, else none\n"
+	"  --max-lost N          datagrams and echoes in a cycle: 0 if graceful and the guest's\n"
+	"                        driver knows of links (Linux 6.17), else none\n"
 	"  --max-dropped N       frames the switch accepted and dropped: 0 if graceful, else none\n"
 	"  --max-connections N   TCP connections lost: 0\n"
 	"  --max-warnings N      lines in which a kernel complains: 0 (refused, surprise: none)\n"
@@ -302,7 +303,8 @@ static void default_limits(struct drill *d)
 
 	if (l->gap_ms == UNSET)
 		l->gap_ms = reset ? 30000 : dead ? -1 : migrate ? 5000 : 1000 + races;
-	if (l->lost == UNSET)
+	d->opt.lost_given = l->lost != UNSET;
+	if (!d->opt.lost_given)
 		l->lost = careful ? 0 : -1;
 	if (l->dropped == UNSET)
 		l->dropped = careful ? 0 : -1;
@@ -506,6 +508,9 @@ static int check_target(struct drill *d, const json_t *vm, const json_t *nic)
 				  d->target.name);
 	if (!strcmp(d->opt.way, "refused") && !strcmp(out_str(vm, "hotplug", "acpi"), "native"))
 		return drill_fail(d, -EINVAL, "--way refused needs a VM with \"hotplug: acpi\"");
+	/* Such a driver sends until it is unplugged, and its kernel throws away what is queued. */
+	if (json_is_false(out_path(nic, "vf.driver.link_aware")) && !d->opt.lost_given)
+		d->opt.limits.lost = -1;
 	return 0;
 }
 
