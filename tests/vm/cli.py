@@ -90,7 +90,7 @@ def capture(lab):
                                "-e", "ip.checksum.status", "-e", "icmp.checksum.status"],
                               capture_output=True, text=True, timeout=120, check=True)
         rows = done.stdout.split("\n")[:-1]
-        require(len(rows) == 6 and all(r == "a/eth0\t1442\t1\t1" for r in rows),
+        require(len(rows) == 6 and all(r == "a/eth0/vf\t1442\t1\t1" for r in rows),
                 f"tshark reads {rows}")
 
 
