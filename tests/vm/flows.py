@@ -57,6 +57,7 @@ class Flows:
         dst.run(f"{LOAD} stop server >/dev/null 2>&1; exec {LOAD} serve --lease {LEASE}",
                 timeout=90)
         self.drops_before, self.full_before = self.drops(), self.full_sockets()
+        self.replies_before = self.echo_replies()
         src.run(f"{LOAD} stop client >/dev/null 2>&1; exec {LOAD} run {host or dst.address()} "
                 f"{options} --rate {rate} --lease {LEASE}", timeout=90)
 
@@ -92,6 +93,20 @@ class Flows:
     def lost(self, flows):
         """Datagrams and echoes of end() that are in no guest's counter of full UDP sockets."""
         return max(0, sum(flow.missing for flow in flows)
+                   - (self.full_sockets() - self.full_before))
+
+    def echo_replies(self):
+        """Echo replies that the other end's kernel has sent."""
+        return int(self.dst.out("awk '/^Icmp:/ { if (!n) for (i = 1; i <= NF; i++) "
+                                "if ($i == \"OutEchoReps\") n = i; last = $n } END { print last }' "
+                                "/proc/net/snmp"))
+
+    def lost_on_the_way_back(self, flows):
+        """Of lost() what the other end had sent: its datagrams and its echo replies."""
+        back = [flow for flow in flows if flow.name.endswith(f" {self.dst.name}>{self.src.name}")]
+        echoes = sum(flow.rx["packets"] for flow in flows if flow.name == "ping")
+        return max(0, sum(flow.missing for flow in back)
+                   + (self.echo_replies() - self.replies_before) - echoes
                    - (self.full_sockets() - self.full_before))
 
     def _ask(self, question):

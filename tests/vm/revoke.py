@@ -5,7 +5,8 @@ guest's will, while it is paused, while QEMU or the daemon stands still; and man
 
 Of the time that traffic stands still the longest is printed, and not judged: the machine is shared
 and its CPUs are emulated. What is judged: no connection ends, no record changes or comes twice,
-and a graceful revocation and its restoration lose no datagram and no echo.
+and a graceful revocation and its restoration lose no datagram and no echo, but for what the guest's
+own kernel throws away because its driver does not know that the VF's link has gone.
 """
 
 import contextlib
@@ -55,12 +56,13 @@ def conserved(vm, name="eth0"):
 def graceful(lab, kernel, times):
     """Traffic leaves the VF before it goes: nothing that the switch accepted is lost."""
     a, b = lab.vm("a"), lab.vm("b")
+    aware = kernel == "7.2"
     with Flows(a, b, LOAD) as flows:
         for _ in range(times):
             answer = revoke(a)
             in_order(answer, "link-down", "unplug", "receive-off", "released", "unplugged", "done")
             # Linux before 6.17 does not know of a VF's link: there is nothing to wait for.
-            want = {"drained", "drain-limit"} if kernel == "7.2" else {"no-drain"}
+            want = {"drained", "drain-limit"} if aware else {"no-drain"}
             require(want & set(steps(answer)), f"{steps(answer)}")
             flows.goes_on()
             answer = restore(a)
@@ -69,8 +71,12 @@ def graceful(lab, kernel, times):
             flows.goes_on()
         ended = flows.end()
         require(not flows.dropped(), f"the switch dropped {flows.dropped()}")
-        require(not flows.lost(ended), "lost: " + "; ".join(map(str, ended)))
+        # An older driver's guest sends on the VF until it is unplugged. What its kernel has queued
+        # for it then it throws away, and no host ever sees it.
+        lost = flows.lost if aware else flows.lost_on_the_way_back
+        require(not lost(ended), f"{lost(ended)} lost: " + "; ".join(map(str, ended)))
     conserved(a)
+    conserved(b)
 
 
 def abrupt(lab):

@@ -306,10 +306,12 @@ def main():
         story.check("100 MB at mtu 9000", big_file, lab)
         story.check("mtu 68", small_mtu, lab, capture="a/eth0")
         story.check("no checksum errors", checksum_errors, lab)
-    with story.lab({"a": {"cpus": 4, "queues": 4}, "b": {"cpus": 4, "queues": 4}}) as lab:
-        story.check("peers of 4 CPUs", lambda: [vm.give_peer() for vm in lab.vms()], always=True)
-        story.check("4 queues", queues, lab, 4)
-        story.check("no checksum errors with 4 queues", checksum_errors, lab)
+    if story.whole:
+        with story.lab({"a": {"cpus": 4, "queues": 4}, "b": {"cpus": 4, "queues": 4}}) as lab:
+            story.check("peers of 4 CPUs", lambda: [vm.give_peer() for vm in lab.vms()],
+                        always=True)
+            story.check("4 queues", queues, lab, 4)
+            story.check("no checksum errors with 4 queues", checksum_errors, lab)
     return story.end()
 
 
