@@ -58,7 +58,7 @@ struct migrate {
 	json_t *steps;
 	struct event *deadline, *step, *quit;
 	int rc;
-	char why[240];
+	char why[480];
 };
 
 static void step(struct migrate *m, const char *name)

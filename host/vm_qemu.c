@@ -56,7 +56,7 @@ struct vm {
 	void *arg;
 
 	enum vm_state state;
-	char reason[200];
+	char reason[480];
 	bool wished;	  /* the end is somebody's wish */
 	bool powered_off; /* SHUTDOWN by the guest */
 	bool then_start;
@@ -209,7 +209,7 @@ static void judge_end(struct vm *vm)
 {
 	const siginfo_t *si = &vm->end;
 	bool by_signal = si->si_code == CLD_KILLED || si->si_code == CLD_DUMPED;
-	char says[120], reason[sizeof(vm->reason)];
+	char says[320], reason[sizeof(vm->reason)];
 
 	vm->has_status = true;
 	vm->status = by_signal ? -si->si_status : si->si_status;

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""NICs that come to a guest and go: one, seven at once, one by one, of each kind, over reboots, in
+"""NICs that come to a guest and go: one, eight at once, one by one, of each kind, over reboots, in
 the middle of a boot, with the VM down. Each gets its address by itself, from the network's DHCP.
 """
 
@@ -12,7 +12,7 @@ from lab import PORT, require, wait_for
 from paths import (BOTH, boot_id, carried, exists, figure, give_peers, reboot, talk, travels, vf,
                    wait_pair, wait_vf)
 
-MAX_ADDED = 7
+MAX_ADDED = 8
 
 
 def nics(vm):
