@@ -135,11 +135,43 @@ static uint32_t eq_event(struct mana *m, uint32_t id, uint32_t type, uint32_t da
 	}
 }
 
+static bool vports_in_use(const struct mana *m, bool set_up)
+{
+	for (uint32_t i = 0; i < m->n_vports; i++) {
+		const struct mana_vport *vp = &m->vport[i];
+
+		if (set_up ? vp->tx_configured : vp->n_sq || vp->n_rq)
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The drivers of Linux 6.1 and 6.12 make the EQs before they set up a vPort (mana_create_eq() in
+ * mana_probe()), keep them while the interface goes down and up, and give them back in mana_remove()
+ * once they have unregistered it: the earliest sign that the function is given up. That of 7.2 makes
+ * and destroys them with the vPort's queues, where this would be too early.
+ */
+static void eq_goes(struct mana *m, const struct mana_eq *eq)
+{
+	if (eq->of_function && !vports_in_use(m, false))
+		device_released(m, "event queues given back");
+}
+
+/* Linux tests each EQ twice: when it has made it, and before it destroys it. */
 static uint32_t generate_test_eqe(struct mana *m, struct hwc_msg *msg)
 {
 	const struct gdma_generate_test_event_req *req = (const void *)msg->data;
+	uint32_t id = le32_get(req->queue_index);
+	uint32_t status = eq_event(m, id, GDMA_EQE_TEST_EVENT, 0);
+	struct mana_eq *eq = ids_get(&m->eqs, id);
 
-	return eq_event(m, le32_get(req->queue_index), GDMA_EQE_TEST_EVENT, 0);
+	if (status != GDMA_STATUS_SUCCESS)
+		return status;
+	if (eq->tested)
+		eq_goes(m, eq);
+	eq->tested = true;
+	return GDMA_STATUS_SUCCESS;
 }
 
 static uint32_t generate_reset_eqe(struct mana *m, struct hwc_msg *msg)
@@ -179,6 +211,7 @@ static uint32_t create_queue(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_MEMORY;
 	}
 	region_destroy(m, region);
+	eq->of_function = !vports_in_use(m, true);
 	eq_start(eq);
 	eq->id = (uint32_t)ids_add(&m->eqs, eq);
 	m->db[db].users++;
@@ -209,6 +242,7 @@ static uint32_t disable_queue(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_PARAM;
 	if (!eq || eq->hwc)
 		return GDMA_STATUS_BAD_HANDLE;
+	eq_goes(m, eq);
 	eq_destroy(m, eq);
 	return GDMA_STATUS_SUCCESS;
 }

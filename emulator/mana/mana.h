@@ -38,7 +38,8 @@ enum mana_event_type {
 	MANA_EV_UNDRIVEN, /* receive off, reset, or client gone */
 	/*
 	 * The guest's driver has given the function up: DEREGISTER_DEVICE of the Ethernet
-	 * function, hardware channel torn down or replaced, FLR, reset, client gone; text says
+	 * function, its event queues given back (where they are older than its vPort: Linux 6.1
+	 * and 6.12), hardware channel torn down or replaced, FLR, reset, client gone; text says
 	 * which. Once per life of a driver, which begins with the hardware channel, whether it
 	 * drove or not; after UNDRIVEN, before RESET and DISCONNECTED.
 	 */

@@ -176,6 +176,8 @@ struct mana_eq {
 	uint32_t id, db_page;
 	uint32_t n_cqs; /* CQs that report here */
 	bool hwc;
+	bool of_function; /* made before any vPort was set up: see eq_goes() of gdma.c */
+	bool tested;	  /* GENERATE_TEST_EQE has been asked for */
 };
 
 struct mana_eq *eq_new(struct mana *m, uint32_t msix, uint32_t db_page);

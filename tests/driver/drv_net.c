@@ -165,11 +165,10 @@ int drv_vport_up(struct drv *d, struct drv_vport *vp, uint32_t index,
 	vp->rx = calloc(vp->nq, sizeof(*vp->rx));
 	if (!vp->eq || !vp->tx || !vp->rx)
 		return -ENOMEM;
+	rc = drv_config_vport_tx(d, vp->handle, &tx);
 	for (unsigned int i = 0; i < vp->nq && !rc; i++)
 		rc = drv_eq_create(d, &vp->eq[i], vp->conf.eq_size,
 				   d->n_vectors > 1 ? 1 + i % (d->n_vectors - 1) : 0);
-	if (!rc)
-		rc = drv_config_vport_tx(d, vp->handle, &tx);
 	if (rc)
 		return rc;
 	vp->vp_offset = le16_get(tx.tx_vport_offset);

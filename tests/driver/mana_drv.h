@@ -361,7 +361,7 @@ struct drv_vport {
 	struct drv_rxq *rx;
 };
 
-/* mana_alloc_queues(): EQs, vPort, send queues, receive queues, steering, fences. */
+/* mana_alloc_queues() of 7.2: vPort, EQs, send queues, receive queues, steering, fences. */
 int drv_vport_up(struct drv *d, struct drv_vport *vp, uint32_t index,
 		 const struct drv_vport_conf *conf);
 /* mana_dealloc_queues() */

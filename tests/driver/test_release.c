@@ -73,6 +73,39 @@ static void deregistering_while_driven_tells_both(void **state)
 	drv_vport_forget(&r->vp[0]);
 }
 
+/* As Linux 6.1 and 6.12 do it: the EQs are the function's, older than any vPort's queues. */
+static void event_queues_given_back_release(void **state)
+{
+	struct rig *r = *state;
+	struct drv_queue eq;
+	unsigned int at;
+
+	rig_down(r, 0);
+	rig_up(r, 0, RIG_DEV);
+	assert_int_equal(drv_eq_create(&r->d[0], &eq, 4096, 1), 0);
+	at = said(r, 0);
+	assert_int_equal(drv_test_eqe(&r->d[0], eq.id), 0);
+	for (int i = 0; i < 2; i++) { /* the interface goes up and down */
+		assert_int_equal(drv_vport_up(&r->d[0], &r->vp[0], 0, &r->conf.vport), 0);
+		assert_int_equal(drv_test_eqe(&r->d[0], eq.id), 0);
+		assert_int_equal(drv_vport_down(&r->vp[0]), 0);
+	}
+	STORY(r, 0, at, "", MANA_EV_DRIVEN, MANA_EV_UNDRIVEN, MANA_EV_DRIVEN, MANA_EV_UNDRIVEN);
+	at = said(r, 0);
+	assert_int_equal(drv_test_eqe(&r->d[0], eq.id), 0);
+	STORY(r, 0, at, "event queues given back", MANA_EV_RELEASED);
+	assert_int_equal(drv_eq_destroy(&eq), 0);
+	assert_int_equal(drv_deregister(&r->d[0]), 0);
+	STORY(r, 0, at, "event queues given back", MANA_EV_RELEASED);
+	/* One that does not test them first. */
+	rig_down(r, 0);
+	rig_up(r, 0, RIG_DEV);
+	assert_int_equal(drv_eq_create(&r->d[0], &eq, 4096, 1), 0);
+	at = said(r, 0);
+	assert_int_equal(drv_eq_destroy(&eq), 0);
+	STORY(r, 0, at, "event queues given back", MANA_EV_RELEASED);
+}
+
 static void the_channel_going_down_releases(void **state)
 {
 	struct rig *r = *state;
@@ -534,6 +567,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		T(deregistering_releases_and_the_rest_of_the_life_does_not),
 		T(deregistering_while_driven_tells_both),
+		T(event_queues_given_back_release),
 		T(the_channel_going_down_releases),
 		T(a_channel_that_replaces_another_releases_the_old_one),
 		T(a_client_that_dies_releases),
