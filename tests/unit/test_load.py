@@ -219,6 +219,23 @@ class LoadTest(unittest.TestCase):
         self.assertIn("closed", flow(client, "tcp1")["connection_lost"])
         self.assertIsNone(flow(client, "tcp")["connection_lost"])
 
+    def test_a_record_half_out_is_finished_after_the_other_side_has_ended(self):
+        with socket.create_connection(("127.0.0.1", self.relay.target)) as sock:
+            sock.sendall(b'{"flow": "tcp", "rate": 10000, "size": 60000}\n')
+            # Nobody reads until the server can get nothing more out.
+            sent, before = 0, -1
+            while sent != before or not sent:
+                before, sent = sent, self.sent_by_server()
+            sock.shutdown(socket.SHUT_WR)
+            arrived = 0
+            while data := sock.recv(1 << 18):
+                arrived += len(data)
+        self.assertEqual(arrived, 60000 * self.sent_by_server())
+
+    def sent_by_server(self):
+        time.sleep(0.3)
+        return sum(f["sent"] for f in self.status("server")["flows"])
+
     def test_a_changed_byte_of_a_stream_is_seen(self):
         self.run_client("--tcp", "0")
         self.relay.change = lambda data: data[:200] + bytes([data[200] ^ 1]) + data[201:]
