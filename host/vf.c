@@ -316,13 +316,19 @@ static void on_settle(evutil_socket_t fd, short what, void *arg)
 static void on_alarm(evutil_socket_t fd, short what, void *arg)
 {
 	struct vf *vf = arg;
+	uint64_t ms = (now_ns() - vf->since_ns) / NSEC_PER_MSEC;
 
 	(void)fd;
 	(void)what;
 	if (vf->state != VF_OFFERED || vf->alarmed)
 		return;
+	/* libevent's clock is coarse: its timers may be early by some milliseconds. */
+	if (ms < vf->undriven_ms) {
+		vf_arm(vf->alarm, vf->undriven_ms - (unsigned int)ms);
+		return;
+	}
 	vf->alarmed = true;
-	vf_tell_not_driven(vf, (now_ns() - vf->since_ns) / NSEC_PER_MSEC);
+	vf_tell_not_driven(vf, ms);
 }
 
 /* ---- what QEMU says ---- */

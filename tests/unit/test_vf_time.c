@@ -11,6 +11,7 @@
 #include <cmocka.h>
 
 #include "base/util.h"
+#include "host/vf_internal.h"
 #include "vf_rig.h"
 
 static bool has_ended(struct rig *r)
@@ -560,14 +561,28 @@ static void a_vf_that_nobody_drives_raises_one_alarm_per_stay(void **state)
 	rig_init(&r);
 	vf_on_connected(r.vf);
 	assert_true(rig_run(&r, is_alarmed));
-	assert_true(json_integer_value(json_object_get(rig_last(&r, "VF_NOT_DRIVEN"), "ms")) >=
-		    60 - EARLY);
+	assert_true(json_integer_value(json_object_get(rig_last(&r, "VF_NOT_DRIVEN"), "ms")) >= 60);
 	rig_run_ms(&r, 100);
 	assert_int_equal(rig_told(&r, "VF_NOT_DRIVEN"), 1);
 	vf_on_driven(r.vf);
 	vf_on_undriven(r.vf);
 	json_array_clear(r.told);
 	assert_true(rig_run(&r, is_alarmed));
+	rig_fini(&r);
+}
+
+static void an_alarm_that_fires_early_waits_for_its_time(void **state)
+{
+	struct rig r;
+
+	(void)state;
+	rig_init(&r);
+	vf_on_connected(r.vf);
+	event_active(r.vf->alarm, EV_TIMEOUT, 0);
+	assert_int_equal(event_base_loop(r.base, EVLOOP_NONBLOCK), 0);
+	assert_int_equal(rig_told(&r, "VF_NOT_DRIVEN"), 0);
+	assert_true(rig_run(&r, is_alarmed));
+	assert_true(json_integer_value(json_object_get(rig_last(&r, "VF_NOT_DRIVEN"), "ms")) >= 60);
 	rig_fini(&r);
 }
 
@@ -639,6 +654,7 @@ int main(void)
 		cmocka_unit_test(the_link_may_come_later_than_the_vf),
 		cmocka_unit_test(the_link_may_come_before_the_driver),
 		cmocka_unit_test(a_vf_that_nobody_drives_raises_one_alarm_per_stay),
+		cmocka_unit_test(an_alarm_that_fires_early_waits_for_its_time),
 		cmocka_unit_test(a_vf_that_is_driven_in_time_raises_none),
 		cmocka_unit_test(receive_off_parks_for_a_moment_only),
 		cmocka_unit_test(freeing_ends_what_is_under_way),

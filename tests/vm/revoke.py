@@ -213,8 +213,7 @@ def not_driven(lab, watch):
     """A guest without the driver: the VF is offered, not driven, and the host is told so once."""
     c = lab.vm("c")
     event = watch.wait_event("VF_NOT_DRIVEN", 90, vnic="c/eth0")
-    # libevent counts with a clock of some milliseconds.
-    require(event["data"]["ms"] >= 29900, f"{event}")
+    require(event["data"]["ms"] >= 30000, f"{event}")
     found = vf(c)
     require(found["state"] == "offered" and found["not_driven"], f"{found}")
     require(found["receive"] == "synthetic", f"its traffic goes to {found['receive']}")
