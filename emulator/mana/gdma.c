@@ -119,10 +119,9 @@ static uint32_t register_device(struct mana *m, struct hwc_msg *msg)
 
 /* ---- Event queues -------------------------------------------------------------------------- */
 
-static uint32_t eq_event(struct mana *m, uint32_t id, uint32_t type, uint32_t data)
+/* @eq: NULL when there is none by the number that the guest gave. */
+static uint32_t eq_event(struct mana *m, struct mana_eq *eq, uint32_t type, uint32_t data)
 {
-	struct mana_eq *eq = ids_get(&m->eqs, id);
-
 	if (!eq)
 		return GDMA_STATUS_BAD_HANDLE;
 	switch (eq_post_raise(m, eq, type, data)) {
@@ -135,14 +134,19 @@ static uint32_t eq_event(struct mana *m, uint32_t id, uint32_t type, uint32_t da
 	}
 }
 
-static bool vports_in_use(const struct mana *m, bool set_up)
+static bool any_vport_set_up(const struct mana *m)
 {
-	for (uint32_t i = 0; i < m->n_vports; i++) {
-		const struct mana_vport *vp = &m->vport[i];
-
-		if (set_up ? vp->tx_configured : vp->n_sq || vp->n_rq)
+	for (uint32_t i = 0; i < m->n_vports; i++)
+		if (m->vport[i].tx_configured)
 			return true;
-	}
+	return false;
+}
+
+static bool any_vport_has_queues(const struct mana *m)
+{
+	for (uint32_t i = 0; i < m->n_vports; i++)
+		if (m->vport[i].n_sq || m->vport[i].n_rq)
+			return true;
 	return false;
 }
 
@@ -150,11 +154,12 @@ static bool vports_in_use(const struct mana *m, bool set_up)
  * The drivers of Linux 6.1 and 6.12 make the EQs before they set up a vPort (mana_create_eq() in
  * mana_probe()), keep them while the interface goes down and up, and give them back in mana_remove()
  * once they have unregistered it: the earliest sign that the function is given up. That of 7.2 makes
- * and destroys them with the vPort's queues, where this would be too early.
+ * and destroys them with the vPort's queues, where this would be too early. A driver that goes on all
+ * the same holds the function again when it sets up a vPort: config_vport_tx().
  */
 static void eq_goes(struct mana *m, const struct mana_eq *eq)
 {
-	if (eq->of_function && !vports_in_use(m, false))
+	if (eq->of_function && !any_vport_has_queues(m))
 		device_released(m, "event queues given back");
 }
 
@@ -162,9 +167,8 @@ static void eq_goes(struct mana *m, const struct mana_eq *eq)
 static uint32_t generate_test_eqe(struct mana *m, struct hwc_msg *msg)
 {
 	const struct gdma_generate_test_event_req *req = (const void *)msg->data;
-	uint32_t id = le32_get(req->queue_index);
-	uint32_t status = eq_event(m, id, GDMA_EQE_TEST_EVENT, 0);
-	struct mana_eq *eq = ids_get(&m->eqs, id);
+	struct mana_eq *eq = ids_get(&m->eqs, le32_get(req->queue_index));
+	uint32_t status = eq_event(m, eq, GDMA_EQE_TEST_EVENT, 0);
 
 	if (status != GDMA_STATUS_SUCCESS)
 		return status;
@@ -177,9 +181,9 @@ static uint32_t generate_test_eqe(struct mana *m, struct hwc_msg *msg)
 static uint32_t generate_reset_eqe(struct mana *m, struct hwc_msg *msg)
 {
 	const struct gdma_generate_reset_event_req *req = (const void *)msg->data;
+	struct mana_eq *eq = ids_get(&m->eqs, le32_get(req->queue_index));
 
-	return eq_event(m, le32_get(req->queue_index), GDMA_EQE_HWC_RESET_REQUEST,
-			le32_get(req->data));
+	return eq_event(m, eq, GDMA_EQE_HWC_RESET_REQUEST, le32_get(req->data));
 }
 
 /* An Ethernet function makes EQs only; its other queues come as work queue objects. */
@@ -211,7 +215,7 @@ static uint32_t create_queue(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_MEMORY;
 	}
 	region_destroy(m, region);
-	eq->of_function = !vports_in_use(m, true);
+	eq->of_function = !any_vport_set_up(m);
 	eq_start(eq);
 	eq->id = (uint32_t)ids_add(&m->eqs, eq);
 	m->db[db].users++;

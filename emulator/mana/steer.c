@@ -78,6 +78,8 @@ void steer_enable(struct mana_vport *vp, bool on)
 	if (!on && vp->taking_over)
 		vsw_nic_take_back(&vp->port);
 	vp->taking_over = false;
+	if (on)
+		vp->m->held = true; /* again, if it seemed to have been given up */
 	if (was == on)
 		return;
 	/* Who waits for buffers here waits in vain, or need not any more. */

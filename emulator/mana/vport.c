@@ -337,6 +337,7 @@ static uint32_t config_vport_tx(struct mana *m, struct hwc_msg *msg)
 	if (vp->tx_configured)
 		m->db[vp->db_page].users--;
 	vp->tx_configured = true;
+	m->held = true; /* again, if it seemed to have been given up */
 	vp->db_page = db;
 	m->db[db].users++;
 	resp->tx_vport_offset = le16_make((uint16_t)vp->index);

@@ -106,6 +106,53 @@ static void event_queues_given_back_release(void **state)
 	STORY(r, 0, at, "event queues given back", MANA_EV_RELEASED);
 }
 
+/* A function without queues, whose only EQ has just been given back. Its vPort's handle. */
+static uint64_t seem_to_go(struct rig *r)
+{
+	struct mana_query_vport_cfg_resp cfg;
+	struct drv_queue eq;
+	unsigned int at;
+
+	rig_down(r, 0);
+	rig_up(r, 0, RIG_DEV);
+	assert_int_equal(drv_eq_create(&r->d[0], &eq, 4096, 1), 0);
+	at = said(r, 0);
+	assert_int_equal(drv_eq_destroy(&eq), 0);
+	STORY(r, 0, at, "event queues given back", MANA_EV_RELEASED);
+	assert_int_equal(drv_query_vport(&r->d[0], 0, &cfg), 0);
+	return le64_get(cfg.vport);
+}
+
+/* It gave an EQ back and was not on its way out: what it does at its end is told all the same. */
+static void a_driver_that_goes_on_is_released_when_it_goes(void **state)
+{
+	struct rig *r = *state;
+	struct drv_steer steer = {.rx = TRI_STATE_TRUE, .rss = TRI_STATE_UNKNOWN};
+	struct mana_config_vport_resp tx;
+	unsigned int at;
+	uint64_t vport;
+
+	seem_to_go(r);
+	at = said(r, 0);
+	assert_int_equal(drv_vport_up(&r->d[0], &r->vp[0], 0, &r->conf.vport), 0);
+	rig_alive(r, 0, 1);
+	assert_int_equal(drv_vport_down(&r->vp[0]), 0);
+	assert_int_equal(drv_deregister(&r->d[0]), 0);
+	STORY(r, 0, at, "deregistered", MANA_EV_DRIVEN, MANA_EV_UNDRIVEN, MANA_EV_RELEASED);
+	/* To set a vPort up is enough. */
+	vport = seem_to_go(r);
+	at = said(r, 0);
+	assert_int_equal(drv_config_vport_tx(&r->d[0], vport, &tx), 0);
+	assert_int_equal(drv_deregister(&r->d[0]), 0);
+	STORY(r, 0, at, "deregistered", MANA_EV_RELEASED);
+	/* So is to turn receive on. */
+	steer.vport = seem_to_go(r);
+	at = said(r, 0);
+	assert_int_equal(drv_steer(&r->d[0], &steer), 0);
+	assert_int_equal(drv_deregister(&r->d[0]), 0);
+	STORY(r, 0, at, "deregistered", MANA_EV_DRIVEN, MANA_EV_UNDRIVEN, MANA_EV_RELEASED);
+}
+
 static void the_channel_going_down_releases(void **state)
 {
 	struct rig *r = *state;
@@ -568,6 +615,7 @@ int main(void)
 		T(deregistering_releases_and_the_rest_of_the_life_does_not),
 		T(deregistering_while_driven_tells_both),
 		T(event_queues_given_back_release),
+		T(a_driver_that_goes_on_is_released_when_it_goes),
 		T(the_channel_going_down_releases),
 		T(a_channel_that_replaces_another_releases_the_old_one),
 		T(a_client_that_dies_releases),
