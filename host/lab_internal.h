@@ -10,6 +10,8 @@
 
 #include "base/util.h"
 
+#define IPV6_MIN_MTU 1280 /* RFC 8200 section 5 */
+
 /* ---- lab_doc.c: the text as nodes that know their lines ---- */
 
 struct lab_doc {
@@ -106,10 +108,13 @@ void lab_check_nics(struct lab_doc *ld, unsigned int v, const struct file_vm *f,
 		    const struct lab *lab, struct lab_vm *vm);
 void lab_check_macs(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
 
-/* ---- lab_net.c: subnets, addresses ---- */
+/* ---- lab_net.c: networks and their subnets ---- */
 
 /* 0 or -ENOMEM. */
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+
+/* ---- lab_ip.c: addresses ---- */
+
 /* Addresses of all NICs, once lab_check_vms() made them. */
 void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
 /*
