@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import types
 import unittest
 
 LOAD = os.path.join(os.path.dirname(os.path.abspath(__file__)),
@@ -231,6 +232,50 @@ class LoadTest(unittest.TestCase):
             while data := sock.recv(1 << 18):
                 arrived += len(data)
         self.assertEqual(arrived, 60000 * self.sent_by_server())
+
+    def test_the_end_waits_for_a_record_half_out(self):
+        load = types.ModuleType("load")
+        with open(LOAD, encoding="utf-8") as src:
+            exec(compile(src.read(), LOAD, "exec"), load.__dict__)
+        load.FOLDER = self.dir
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            peer = socket.socket()
+            peer.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+            peer.connect(listener.getsockname())
+            near, _ = listener.accept()
+        near.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        self.addCleanup(peer.close)
+        server = load.Load("server", 30)
+        flow = load.Tcp(server, "tcp", "tcp", 1, 60000, near)
+        server.flows.append(flow)
+        flow.tick()     # more than both buffers hold
+        sent = 60000 * flow.sent
+        peer.shutdown(socket.SHUT_WR)
+        peer.setblocking(False)
+        while not flow.over:
+            server.turn(1_000_000)
+        self.assertTrue(flow.out)
+        # A clock that goes on when it is looked at; the peer begins to read after half a second.
+        begun = clock = load.now()
+        arrived = 0
+
+        def now():
+            nonlocal clock, arrived
+            clock += 5_000_000
+            if clock - begun > 500_000_000:
+                try:
+                    while data := peer.recv(1 << 18):
+                        arrived += len(data)
+                except BlockingIOError:
+                    pass
+            return clock
+
+        load.now = now
+        server.stopping = True
+        server.finish()
+        now()
+        self.assertEqual(arrived, sent)
+        self.assertIsNone(flow.lost)
 
     def sent_by_server(self):
         time.sleep(0.3)
