@@ -60,6 +60,20 @@ const char *vsw_drop_name(enum vsw_drop why);
 struct vsw_port;
 
 /**
+ * struct pkt_tunnel - Tunnel key: the outer world of a packet of an overlay network
+ * @remote:	The other host's tunnel address; IPv4 as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2)
+ * @vni:	Virtual network identifier, 24 bits, host order
+ * @set:	False: no key, the rest means nothing
+ * @received:	The key says where the packet came from (a tunnel's port writes it). False: it is
+ *		an order to a tunnel's port to send there, and not where its own table says.
+ */
+struct pkt_tunnel {
+	bool set, received;
+	uint32_t vni;
+	uint8_t remote[16];
+};
+
+/**
  * struct pkt - One packet of a sender
  * @flags:	PKT_*
  * @len:	Bytes of the whole packet as the sender gave it (no VLAN debt counted)
@@ -74,6 +88,7 @@ struct vsw_port;
  *		With a segmentation debt: what is there, since the field then holds anything.
  * @seg_done:	Segments already delivered: where a sender that was told to wait goes on
  * @waits_for:	Set by vsw_send() when the packet has to wait: for this port
+ * @tun:	Tunnel key. A sender that is no tunnel clears tun.set
  *
  * Filled by the sending port, changed by the switch on the sender's worker only.
  */
@@ -95,6 +110,7 @@ struct pkt {
 	uint32_t seg_done;
 	struct vsw_port *waits_for;
 	uint64_t tag; /* the sending port's own */
+	struct pkt_tunnel tun;
 	uint8_t hdr[PKT_HDR_MAX] __attribute__((aligned(16)));
 	struct pkt_piece piece[PKT_MAX_PIECES];
 };

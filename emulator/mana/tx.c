@@ -234,6 +234,7 @@ static void read_entry(struct mana_sq *sq, uint32_t pos, struct pkt *pkt,
 	pkt->seg_done = 0;
 	pkt->waits_for = NULL;
 	pkt->tag = 0;
+	pkt->tun.set = false;
 }
 
 /* ---- Completions ------------------------------------------------------------------------------

@@ -110,6 +110,7 @@ static void pkt_init(struct pkt *pkt, uint32_t len)
 	pkt->seg_done = 0;
 	pkt->waits_for = NULL;
 	pkt->tag = 0;
+	pkt->tun.set = false;
 }
 
 static void pkt_malformed(struct pkt *pkt)
