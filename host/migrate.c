@@ -58,7 +58,7 @@ struct migrate {
 	json_t *steps;
 	struct event *deadline, *step, *quit;
 	int rc;
-	char why[480];
+	char why[VM_REASON_SIZE + 32];
 };
 
 static void step(struct migrate *m, const char *name)

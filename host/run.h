@@ -107,7 +107,7 @@ struct run {
 	/* The failure that lab-up answers with when all is undone. */
 	bool failed;
 	enum control_class fail_class;
-	char fail_text[400];
+	char fail_text[VM_REASON_SIZE + LAB_NAME_MAX + 32];
 	const char *fail_hint;
 	json_t *fail_extra;
 

@@ -64,7 +64,7 @@ static void up_failed(struct run *run, enum control_class cls, json_t *extra, co
 void run_check_up(struct run *run)
 {
 	bool running = true, ready = true;
-	char text[320];
+	char text[sizeof(run->fail_text)];
 
 	for (unsigned int i = 0; i < run->lab->n_vms; i++) {
 		struct vm *vm = run->vms[i].vm;

@@ -56,7 +56,7 @@ struct vm {
 	void *arg;
 
 	enum vm_state state;
-	char reason[480];
+	char reason[VM_REASON_SIZE];
 	bool wished;	  /* the end is somebody's wish */
 	bool powered_off; /* SHUTDOWN by the guest */
 	bool then_start;
@@ -188,6 +188,16 @@ out:
 
 /* ---- the end ---- */
 
+/* Of a text that fills its buffer: "..." at the end, after a whole character of UTF-8. */
+static void cut_text(char *s, size_t size)
+{
+	size_t n = size - sizeof("...");
+
+	while (n && ((unsigned char)s[n] & 0xc0) == 0x80)
+		n--;
+	memcpy(s + n, "...", sizeof("..."));
+}
+
 /* The last line that QEMU printed and that is no mere warning: mostly it says why it ended. */
 static void qemu_says(const struct vm *vm, char *out, size_t size)
 {
@@ -198,7 +208,8 @@ static void qemu_says(const struct vm *vm, char *out, size_t size)
 		const char *s = json_string_value(json_array_get(lines, i));
 
 		if (s && *s && !strstr(s, "warning: ")) {
-			snprintf(out, size, ": %s", s);
+			if (snprintf(out, size, ": %s", s) >= (int)size)
+				cut_text(out, size);
 			break;
 		}
 	}
@@ -209,7 +220,7 @@ static void judge_end(struct vm *vm)
 {
 	const siginfo_t *si = &vm->end;
 	bool by_signal = si->si_code == CLD_KILLED || si->si_code == CLD_DUMPED;
-	char says[320], reason[sizeof(vm->reason)];
+	char says[VM_REASON_SIZE - 80], reason[sizeof(vm->reason)];
 
 	vm->has_status = true;
 	vm->status = by_signal ? -si->si_status : si->si_status;

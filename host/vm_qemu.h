@@ -92,7 +92,9 @@ int vm_qmp(struct vm *vm, const char *command, json_t *args, unsigned int timeou
 
 const struct vm_conf *vm_conf(const struct vm *vm);
 enum vm_state vm_state(const struct vm *vm);
-const char *vm_reason(const struct vm *vm); /* "" when there is nothing to say */
+/* "" when there is nothing to say. Less than VM_REASON_SIZE bytes of UTF-8. */
+#define VM_REASON_SIZE 560
+const char *vm_reason(const struct vm *vm);
 pid_t vm_pid(const struct vm *vm);	    /* 0: no process */
 unsigned long long vm_pid_start(const struct vm *vm);
 uint64_t vm_uptime_ms(const struct vm *vm);

@@ -5,6 +5,7 @@
  *
  *	run		does what it is told
  *	die		prints a line and ends with status 3
+ *	die-long	the same with a long line (fake_words.h); die-endless: with one nobody keeps
  *	mute		never says anything
  *	noise		says what is not QMP, and stays
  *	stubborn	does not end when told to
@@ -15,6 +16,7 @@
  *	exec-hang	programs never end
  *	guest		as run, and there is a guest that drives its NICs (fake_nics.h); the program
  *			"behave" run in it says how.
+ *	guest-dest-dies	as guest, but one that is started for a migration ends as die-long
  */
 #include <jansson.h>
 #include <poll.h>
@@ -26,6 +28,7 @@
 #include <unistd.h>
 
 #include "fake_nics.h"
+#include "fake_words.h"
 
 #define QMP   3
 #define AGENT 4
@@ -153,6 +156,24 @@ static bool pump(int fd, char *buf, size_t size, size_t *have, void (*fn)(const 
 	return true;
 }
 
+/* False: it is not to die. */
+static bool last_words(void)
+{
+	if (!strcmp(mode, "die")) {
+		fprintf(stderr, "fake: could not set up host forwarding rule\n");
+	} else if (!strcmp(mode, "die-long")) {
+		fprintf(stderr, "%s\n", FAKE_LONG_WORDS);
+	} else if (!strcmp(mode, "die-endless")) {
+		fputs(FAKE_ENDLESS_HEAD, stderr);
+		for (unsigned int i = 0; i < FAKE_ENDLESS_N; i++)
+			fputs(FAKE_ENDLESS_CHAR, stderr);
+		fputs("\n", stderr);
+	} else {
+		return false;
+	}
+	return true;
+}
+
 int main(int argc, char **argv)
 {
 	static char qmp[65536], agent[65536];
@@ -162,10 +183,10 @@ int main(int argc, char **argv)
 	mode = argc > 1 ? argv[1] : "run";
 	nics_init(argc, argv, say_qmp);
 	signal(SIGTERM, SIG_IGN);
-	if (!strcmp(mode, "die")) {
-		fprintf(stderr, "fake: could not set up host forwarding rule\n");
+	if (!strcmp(mode, "guest-dest-dies"))
+		mode = nics_incoming() ? "die-long" : "guest";
+	if (last_words())
 		return 3;
-	}
 	if (!strcmp(mode, "noise"))
 		say(QMP, "this is not QMP\n");
 	else if (strcmp(mode, "mute"))

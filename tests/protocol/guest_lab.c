@@ -21,13 +21,18 @@ static const char text[] =
 
 void guest_lab_up(struct ctl *c)
 {
+	guest_lab_up_as(c, "guest");
+}
+
+void guest_lab_up_as(struct ctl *c, const char *mode)
+{
 	json_t *image = json_pack("{s:s}", "kernel", FAKE_QEMU);
 
 	json_decref(ctl_ok(c, "lab-up",
 			   json_pack("{s:s, s:s, s:s, s:{s:{s:s, s:s, s:[s]}, s:{s:O, s:O}}}",
 				     "content", text, "file", "nics.yaml", "wait", "ready", "parts",
 				     "qemu", "path", FAKE_QEMU, "version", "11.1.3", "args",
-				     "guest", "images", "a", image, "b", image)));
+				     mode, "images", "a", image, "b", image)));
 	json_decref(image);
 	guest_wait_vf(c, "a/eth0", "driven", false);
 	guest_wait_vf(c, "b/eth0", "driven", false);

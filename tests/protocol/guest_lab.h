@@ -10,6 +10,8 @@
  * Networks blue and red. Waits until all of it is driven.
  */
 void guest_lab_up(struct ctl *c);
+/* The same with another mode of the fake than "guest". */
+void guest_lab_up_as(struct ctl *c, const char *mode);
 /* Tell the fake of a VM how to behave; @arg may be NULL. */
 void guest_behave(struct ctl *c, const char *vm, const char *word, const char *arg);
 /* The NIC or the VF as the lists have it; the caller's. NULL: there is none. */

@@ -17,6 +17,7 @@
 #include <cmocka.h>
 
 #include "base/fd.h"
+#include "fake_words.h"
 #include "hvlabd_rig.h"
 #include "tests/lib/wait.h"
 
@@ -228,6 +229,8 @@ static void a_failed_start_is_explained_and_undone(void **state)
 	} cases[] = {
 		{"die", "started", "GuestDead", "status 3: fake: could not set up host forwarding",
 		 20000},
+		{"die-long", "started", "GuestDead", "status 3: " FAKE_LONG_WORDS, 20000},
+		{"die-endless", "started", "GuestDead", "status 3: " FAKE_ENDLESS_HEAD, 20000},
 		{"noise", "started", "GuestDead", "ended by signal 9", 20000},
 		{"mute", "started", "Timeout", "is starting", 300},
 		{"panic", "ready", "GuestDead", "panicked: the guest's kernel panicked", 20000},
@@ -295,6 +298,43 @@ static void a_vm_that_dies_takes_only_its_own_requests_along(void **state)
 	json_decref(v);
 	json_decref(ctl_ok(&c, "vm-start", vm_arg("a")));
 	json_decref(ctl_ok(&c, "vm-wait", json_pack("{s:s, s:s}", "vm", "a", "state", "ready")));
+	ctl_close(&c);
+}
+
+/* Whole in every place that tells them; the cut of an endless line leaves whole characters. */
+static void what_qemu_says_last_is_told(void **state)
+{
+	static const char *const modes[] = {"die-long", "die-endless"};
+	struct ctl c;
+
+	ctl_open(&c, *state);
+	for (unsigned int i = 0; i < ARRAY_SIZE(modes); i++) {
+		const char *reason;
+		json_t *v, *o;
+
+		ctl_refused(&c, "lab-up",
+			    with(up_args(modes[i], "started"), "keep_failed", json_true()),
+			    "GuestDead", "status 3: ");
+		v = ctl_ok(&c, "query-status", NULL);
+		o = json_array_get(json_object_get(v, "vms"), 0);
+		reason = json_string_value(json_object_get(o, "reason"));
+		assert_non_null(reason);
+		if (i == 0) {
+			assert_string_equal(reason, "QEMU ended with status 3: " FAKE_LONG_WORDS);
+			ctl_refused(&c, "vm-exec",
+				    json_pack("{s:s, s:[s]}", "vm", "a", "argv", "true"),
+				    "GuestDead", FAKE_LONG_WORDS);
+		} else {
+			assert_true(strlen(reason) > 300);
+			reason = strstr(reason, FAKE_ENDLESS_HEAD FAKE_ENDLESS_CHAR);
+			assert_non_null(reason);
+			for (reason++; *reason && *reason != '.'; reason += 2)
+				assert_memory_equal(reason, FAKE_ENDLESS_CHAR, 2);
+			assert_string_equal(reason, "...");
+		}
+		json_decref(v);
+		json_decref(ctl_ok(&c, "lab-down", NULL));
+	}
 	ctl_close(&c);
 }
 
@@ -545,6 +585,7 @@ int main(void)
 		T(a_failed_start_is_explained_and_undone),
 		T(a_lab_that_is_not_ready_can_be_kept_for_a_look),
 		T(a_vm_that_dies_takes_only_its_own_requests_along),
+		T(what_qemu_says_last_is_told),
 		T(kill_and_start_again),
 		T(a_program_that_does_not_end_times_out_or_is_cancelled),
 		T(who_does_not_end_when_told_is_killed),

@@ -12,6 +12,7 @@
 
 #include <cmocka.h>
 
+#include "fake_words.h"
 #include "guest_lab.h"
 #include "tests/lib/wait.h"
 
@@ -142,6 +143,19 @@ static void a_failure_brings_the_vf_back_on_the_source(void **state)
 	}
 	guest_behave(&c, "a", "good", NULL);
 	there_and_back(&c, "manager");
+	ctl_close(&c);
+}
+
+static void a_destination_that_dies_is_quoted(void **state)
+{
+	struct ctl c;
+
+	ctl_open(&c, *state);
+	guest_lab_up_as(&c, "guest-dest-dies");
+	ctl_refused(&c, "vm-migrate", by("a", "manager"), "GenericError",
+		    "the destination's QEMU: QEMU ended with status 3: " FAKE_LONG_WORDS);
+	guest_wait_vf(&c, "a/eth0", "driven", false);
+	assert_ready(&c, "a");
 	ctl_close(&c);
 }
 
@@ -291,6 +305,7 @@ int main(void)
 		T(failover_takes_vfs_away_by_itself),
 		T(with_a_vf_attached_it_is_refused),
 		T(a_failure_brings_the_vf_back_on_the_source),
+		T(a_destination_that_dies_is_quoted),
 		T(a_cancelled_one_brings_the_vf_back_on_the_source),
 		T(both_qemus_are_on_the_list_for_the_cleaning),
 		T(a_late_cancellation_leaves_no_guest_standing),
