@@ -18,6 +18,8 @@ static const char *const names[] = {
 	[VSW_DROP_RX_FILTER] = "rx-filter",
 	[VSW_DROP_RX_ERROR] = "rx-error",
 	[VSW_DROP_RATE] = "rate",
+	[VSW_DROP_TTL] = "ttl",
+	[VSW_DROP_REWRITE] = "rewrite",
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(names) == VSW_N_DROPS, "a name for each reason");

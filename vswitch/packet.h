@@ -53,6 +53,8 @@ enum vsw_drop {
 	VSW_DROP_RX_FILTER,   /* not for this receiver: address or VLAN it does not want */
 	VSW_DROP_RX_ERROR,    /* receiver's queue or memory is broken */
 	VSW_DROP_RATE,	      /* bandwidth limit */
+	VSW_DROP_TTL,	      /* time to live used up on the way */
+	VSW_DROP_REWRITE,     /* policy changes a header that cannot be changed (xpose.h) */
 	VSW_N_DROPS
 };
 const char *vsw_drop_name(enum vsw_drop why);
