@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the lab file: its schema table, and the way from text to struct lab and to JSON.
+ * Owns the lab file: the way from text to struct lab and to JSON.
  *
- * Text -> nodes with lines (lab_doc.c) -> held against the schema -> libcyaml fills struct
- * file_lab -> the checks (lab_net.c, lab_vm.c) turn it into struct lab.
+ * Text -> nodes with lines (lab_doc.c) -> held against the schema (lab_schema.c) -> libcyaml fills
+ * struct file_lab -> the checks (lab_fabric.c, lab_net.c, lab_vm.c) turn it into struct lab.
  */
 #include "host/lab_internal.h"
 
@@ -16,94 +16,6 @@
 #include <unistd.h>
 
 #include "base/fd.h"
-
-#define OPT	 (CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL)
-#define TEXT_MAX 4096 /* of one value; the checks know better what is too long */
-
-/* ON and OFF as YAML 1.1 spells them. libcyaml's own boolean takes any word for true. */
-static const cyaml_strval_t switch_words[] = {
-	{"on", FILE_ON},  {"off", FILE_OFF}, {"yes", FILE_ON},
-	{"no", FILE_OFF}, {"true", FILE_ON}, {"false", FILE_OFF},
-};
-
-static const cyaml_strval_t synthetic_words[] = {
-	{"virtio", FILE_VIRTIO}, {"none", FILE_NONE}, {"netvsc", FILE_NETVSC}};
-
-static const cyaml_strval_t moderation_words[] = {
-	{"off", LAB_MODERATION_OFF},	       {"low", LAB_MODERATION_LOW},
-	{"medium", LAB_MODERATION_MEDIUM},     {"high", LAB_MODERATION_HIGH},
-	{"adaptive", LAB_MODERATION_ADAPTIVE},
-};
-
-static const cyaml_strval_t hotplug_words[] = {{"acpi", LAB_HOTPLUG_ACPI},
-					       {"native", LAB_HOTPLUG_NATIVE}};
-
-static const cyaml_schema_field_t nic_fields[] = {
-	CYAML_FIELD_STRING_PTR("network", OPT, struct file_nic, network, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("name", OPT, struct file_nic, name, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("mac", OPT, struct file_nic, mac, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("ip", OPT, struct file_nic, ip, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("ip6", OPT, struct file_nic, ip6, 0, TEXT_MAX),
-	CYAML_FIELD_UINT_PTR("queues", OPT, struct file_nic, queues),
-	CYAML_FIELD_UINT_PTR("mtu", OPT, struct file_nic, mtu),
-	CYAML_FIELD_UINT_PTR("link_mbps", OPT, struct file_nic, link_mbps),
-	CYAML_FIELD_ENUM_PTR("vf", OPT | CYAML_FLAG_STRICT, struct file_nic, vf, switch_words,
-			     ARRAY_SIZE(switch_words)),
-	CYAML_FIELD_ENUM_PTR("synthetic", OPT | CYAML_FLAG_STRICT, struct file_nic, synthetic,
-			     synthetic_words, ARRAY_SIZE(synthetic_words)),
-	CYAML_FIELD_UINT_PTR("weight", OPT, struct file_nic, weight),
-	CYAML_FIELD_ENUM_PTR("moderation", OPT | CYAML_FLAG_STRICT, struct file_nic, moderation,
-			     moderation_words, ARRAY_SIZE(moderation_words)),
-	CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t nic_value = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_nic, nic_fields),
-};
-
-static const cyaml_schema_field_t vm_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_vm, name, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("kernel", OPT, struct file_vm, kernel, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("bzimage", OPT, struct file_vm, bzimage, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("modules", OPT, struct file_vm, modules, 0, TEXT_MAX),
-	CYAML_FIELD_UINT_PTR("cpus", OPT, struct file_vm, cpus),
-	CYAML_FIELD_STRING_PTR("memory", OPT, struct file_vm, memory, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("append", OPT, struct file_vm, append, 0, TEXT_MAX),
-	CYAML_FIELD_ENUM_PTR("hotplug", OPT | CYAML_FLAG_STRICT, struct file_vm, hotplug,
-			     hotplug_words, ARRAY_SIZE(hotplug_words)),
-	CYAML_FIELD_UINT_PTR("spare_nics", OPT, struct file_vm, spare_nics),
-	CYAML_FIELD_SEQUENCE("nics", OPT, struct file_vm, nics, &nic_value, 0, LAB_MAX_NICS),
-	CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t vm_value = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_vm, vm_fields),
-};
-
-static const cyaml_schema_field_t net_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_net, name, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("subnet", OPT, struct file_net, subnet, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("subnet6", OPT, struct file_net, subnet6, 0, TEXT_MAX),
-	CYAML_FIELD_UINT_PTR("mtu", OPT, struct file_net, mtu),
-	CYAML_FIELD_ENUM_PTR("dhcp", OPT | CYAML_FLAG_STRICT, struct file_net, dhcp, switch_words,
-			     ARRAY_SIZE(switch_words)),
-	CYAML_FIELD_STRING_PTR("domain", OPT, struct file_net, domain, 0, TEXT_MAX),
-	CYAML_FIELD_STRING_PTR("gateway", OPT, struct file_net, gateway, 0, TEXT_MAX),
-	CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t net_value = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_net, net_fields),
-};
-
-static const cyaml_schema_field_t lab_fields[] = {
-	CYAML_FIELD_STRING_PTR("name", OPT, struct file_lab, name, 0, TEXT_MAX),
-	CYAML_FIELD_SEQUENCE("networks", OPT, struct file_lab, networks, &net_value, 0,
-			     LAB_MAX_NETS),
-	CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct file_lab, vms, &vm_value, 1,
-			     LAB_MAX_VMS),
-	CYAML_FIELD_END,
-};
-static const cyaml_schema_value_t lab_value = {
-	CYAML_VALUE_MAPPING(CYAML_FLAG_POINTER, struct file_lab, lab_fields),
-};
 
 static const cyaml_config_t cyaml_conf = {
 	.mem_fn = cyaml_mem,
@@ -146,7 +58,9 @@ static int build(struct lab_doc *ld, const struct file_lab *f, const char *file,
 	default_name(file, lab->name);
 	if (f->name && lab_check_name(ld, "name", "the lab's name", f->name, LAB_NAME_MAX))
 		snprintf(lab->name, sizeof(lab->name), "%s", f->name);
-	ret = lab_check_nets(ld, f, lab);
+	ret = lab_check_fabric(ld, f, dir, lab);
+	if (!ret)
+		ret = lab_check_nets(ld, f, lab);
 	if (!ret)
 		ret = lab_check_vms(ld, f, dir, lab);
 	if (!ret)
@@ -175,10 +89,10 @@ int lab_load_text(const char *file, const char *text, size_t size, struct lab **
 	ret = lab_doc_init(&ld, text, size, errs);
 	if (ret)
 		return ret;
-	lab_doc_check(&ld, &lab_value);
+	lab_doc_check(&ld, &lab_schema);
 	if (!ld.usable)
 		goto out;
-	err = cyaml_load_data((const uint8_t *)text, size, &cyaml_conf, &lab_value,
+	err = cyaml_load_data((const uint8_t *)text, size, &cyaml_conf, &lab_schema,
 			      (cyaml_data_t **)&f, NULL);
 	if (err != CYAML_OK) {
 		lab_errors_add(errs, 0, 0, "", NULL, "%s", cyaml_strerror(err));
@@ -186,7 +100,7 @@ int lab_load_text(const char *file, const char *text, size_t size, struct lab **
 	}
 	lab = calloc(1, sizeof(*lab));
 	ret = lab ? build(&ld, f, file, lab) : -ENOMEM;
-	cyaml_free(&cyaml_conf, &lab_value, f, 0);
+	cyaml_free(&cyaml_conf, &lab_schema, f, 0);
 out:
 	lab_doc_fini(&ld);
 	lab_errors_sort(errs);
@@ -246,13 +160,15 @@ void lab_free(struct lab *lab)
 {
 	if (!lab)
 		return;
-	for (unsigned int v = 0; lab->vms && v < lab->n_vms; v++) {
+	for (unsigned int v = 0; lab->vms && v < lab->n_all; v++) {
 		free(lab->vms[v].bzimage);
 		free(lab->vms[v].modules);
 		free(lab->vms[v].append);
 	}
 	free(lab->vms);
-	free(lab->nets);
+	free(lab->views);
+	free(lab->fabric.hosts);
+	free(lab->fabric.etcd.password_file);
 	free(lab);
 }
 
@@ -282,6 +198,8 @@ static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
 		      "memory", (int)vm->memory_mb, "hotplug",
 		      vm->hotplug == LAB_HOTPLUG_NATIVE ? "native" : "acpi", "spare_nics",
 		      (int)vm->spare_nics, "nics", nics);
+	if (lab->fabric.on)
+		json_object_set_new(j, "host", json_string(lab->fabric.hosts[vm->host].name));
 	if (*vm->kernel)
 		json_object_set_new(j, "kernel", json_string(vm->kernel));
 	if (vm->bzimage)
@@ -293,23 +211,32 @@ static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
 	return j;
 }
 
+static json_t *net_to_json(const struct lab *lab, unsigned int n)
+{
+	const struct lab_net *net = &lab_nets_at(lab, -1)[n];
+	json_t *o = json_pack("{s:s, s:o, s:o, s:i, s:s, s:s}", "name", net->name, "subnet",
+			      text_or_none(net->cidr4), "subnet6", text_or_none(net->cidr6), "mtu",
+			      (int)net->mtu, "dhcp", net->dhcp ? "on" : "off", "domain",
+			      net->domain);
+
+	if (net->mode != LAB_MODE_ROUTED)
+		json_object_set_new(o, "gateway", text_or_none(net->gateway4));
+	lab_mode_to_json(lab, n, o);
+	return o;
+}
+
 json_t *lab_to_json(const struct lab *lab)
 {
-	json_t *nets = json_array(), *vms = json_array();
+	json_t *nets = json_array(), *vms = json_array(), *o;
 
-	for (unsigned int n = 0; n < lab->n_nets; n++) {
-		const struct lab_net *net = &lab->nets[n];
-
-		json_array_append_new(
-			nets, json_pack("{s:s, s:o, s:o, s:i, s:s, s:s, s:o}", "name", net->name,
-					"subnet", text_or_none(net->cidr4), "subnet6",
-					text_or_none(net->cidr6), "mtu", (int)net->mtu, "dhcp",
-					net->dhcp ? "on" : "off", "domain", net->domain, "gateway",
-					text_or_none(net->gateway4)));
-	}
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int n = 0; n < lab->n_nets; n++)
+		json_array_append_new(nets, net_to_json(lab, n));
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		json_array_append_new(vms, vm_to_json(lab, &lab->vms[v]));
-	return json_pack("{s:s, s:o, s:o}", "name", lab->name, "networks", nets, "vms", vms);
+	o = json_pack("{s:s, s:o, s:o}", "name", lab->name, "networks", nets, "vms", vms);
+	if (lab->fabric.on)
+		json_object_set_new(o, "fabric", lab_fabric_to_json(lab));
+	return o;
 }
 
 struct lab_vm *lab_find_vm(const struct lab *lab, const char *name)

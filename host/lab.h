@@ -44,6 +44,16 @@
 #define LAB_WEIGHT_MAX	   100
 #define LAB_SPARE_DEFAULT  4 /* pairs of root ports for NICs added later */
 
+#define LAB_MAX_HOSTS	    64
+#define LAB_MAX_ENDPOINTS   5
+#define LAB_URL_MAX	    127
+#define LAB_ETCD_PREFIX_MAX 127
+#define LAB_VXLAN_PORT	    4789 /* IANA's for VXLAN */
+#define LAB_VNI_MAX	    0xffffff
+#define LAB_VNI_FIRST	    100 /* the default of the first network; the next has one more */
+#define LAB_ROUTES_MAX	    4096
+#define LAB_LEASE_DEFAULT   10 /* s */
+
 /* The path beside the VF. netvsc has no back end and is refused. */
 enum lab_synthetic { LAB_SYNTHETIC_NONE, LAB_SYNTHETIC_VIRTIO };
 /* Interrupt moderation of the VF, as Hyper-V names it. */
@@ -60,6 +70,15 @@ const char *lab_moderation_name(enum lab_moderation m);
 /* By name; -1: no such word. */
 int lab_moderation_parse(const char *word);
 
+/* How a network reaches guests on other hosts of the fabric. */
+enum lab_mode {
+	LAB_MODE_DIRECT, /* one broadcast domain, as the uplink carries it */
+	LAB_MODE_ROUTED, /* each host has a subnet of its own, and a route to each other host's */
+	LAB_MODE_VXLAN,	 /* one broadcast domain over UDP */
+	LAB_N_MODES
+};
+const char *lab_mode_name(enum lab_mode m);
+
 /* How QEMU's root ports plug and unplug. */
 enum lab_hotplug {
 	LAB_HOTPLUG_ACPI,   /* fast: tens of milliseconds */
@@ -74,8 +93,13 @@ enum lab_hotplug {
  * @dhcp:		DHCP, router advertisements and DNS are served on it
  * @domain:		what the guests' names end in there
  * @gateway4:		IPv4 router of the guests, in text; "" when there is none
+ * @gateway6:		address of the network's own router; only in routed mode
+ * @link6:		prefix length of IPv6 that guests reach without a router: @prefix6, but in routed
+ *			mode that of all hosts' parts, since their router answers for the others
  * @service4, @service6:	addresses of the services themselves, in text; "" when there are none
  *			or every address is a guest's. No NIC added later gets them
+ * @vni:		vxlan: the number in its packets
+ * @max_routes:		routed: the most routes that its router takes; 0: as many as fit
  */
 struct lab_net {
 	char name[LAB_NAME_MAX + 1];
@@ -84,13 +108,17 @@ struct lab_net {
 	bool has4, has6;
 	struct in_addr subnet4;
 	struct in6_addr subnet6;
-	unsigned int prefix4, prefix6;
+	unsigned int prefix4, prefix6, link6;
 	char cidr4[INET_ADDRSTRLEN + 4];  /* "10.0.0.0/24", "" when none */
 	char cidr6[INET6_ADDRSTRLEN + 5]; /* "fd00::/64", "" when none */
 	char gateway4[INET_ADDRSTRLEN];
+	char gateway6[INET6_ADDRSTRLEN];
 	char service4[INET_ADDRSTRLEN];
 	char service6[INET6_ADDRSTRLEN];
 	uint32_t mtu;
+	enum lab_mode mode;
+	uint32_t vni;
+	uint32_t max_routes;
 };
 
 /**
@@ -136,6 +164,7 @@ struct lab_nic {
  * @hotplug:	how devices come and go
  * @spare_nics:	root ports beyond those of @nics, for NICs added later; n_nics + spare_nics is
  *		at most LAB_VM_NICS
+ * @host:	where it runs: index into lab.fabric.hosts; 0 without a fabric
  * @nics:	@n_nics of them, at most LAB_MAX_NICS from a file
  */
 struct lab_vm {
@@ -148,16 +177,75 @@ struct lab_vm {
 	char *append;
 	enum lab_hotplug hotplug;
 	uint32_t spare_nics;
+	unsigned int host;
 	unsigned int n_nics;
 	struct lab_nic nics[LAB_VM_NICS];
 };
 
+enum lab_registry {
+	LAB_REGISTRY_STATIC, /* what the file says */
+	LAB_REGISTRY_ETCD,   /* hosts tell each other by an etcd */
+	LAB_N_REGISTRIES
+};
+const char *lab_registry_name(enum lab_registry r);
+
+/* One machine of the fabric; @address: where the others reach it. */
+struct lab_host {
+	char name[LAB_NAME_MAX + 1];
+	int family;
+	char address[INET6_ADDRSTRLEN];
+};
+
+/**
+ * struct lab_etcd - Where the registry is
+ * @endpoints:	"http://ADDRESS:PORT", tried in turn
+ * @prefix:	of all keys, without a slash at its end
+ * @user:	"": no authentication
+ * @password_file: absolute; NULL without @user
+ */
+struct lab_etcd {
+	unsigned int n_endpoints;
+	char endpoints[LAB_MAX_ENDPOINTS][LAB_URL_MAX + 1];
+	char prefix[LAB_ETCD_PREFIX_MAX + 1];
+	uint32_t lease_seconds;
+	char user[64];
+	char *password_file;
+};
+
+/**
+ * struct lab_fabric - The machines that a lab is spread over
+ * @on:		false: there is no fabric, all else is zero
+ * @host:	the file's own choice of lab_choose_host(), or ""
+ * @mtu:	of the network between the hosts
+ * @port:	of VXLAN
+ */
+struct lab_fabric {
+	bool on;
+	char host[LAB_NAME_MAX + 1];
+	enum lab_registry registry;
+	unsigned int n_hosts;
+	struct lab_host *hosts;
+	uint32_t mtu;
+	uint32_t port;
+	struct lab_etcd etcd;
+};
+
+/**
+ * struct lab - All of a lab file
+ * @nets:	as @here sees them: a routed network has that host's part of the subnet
+ * @vms:	@n_vms that run @here, and behind them those of other hosts up to @n_all. Before a host
+ *		was chosen @n_vms is @n_all
+ * @here:	index into fabric.hosts; -1: none was chosen, or there is no fabric
+ */
 struct lab {
 	char name[LAB_NAME_MAX + 1]; /* the file's "name", else the file name without its ending */
+	struct lab_fabric fabric;
+	int here;
 	unsigned int n_nets;
 	struct lab_net *nets;
-	unsigned int n_vms;
+	unsigned int n_vms, n_all;
 	struct lab_vm *vms;
+	struct lab_net *views; /* lab_fabric.c's own */
 };
 
 /**
@@ -209,6 +297,18 @@ void lab_errors_free(struct lab_errors *errs);
 
 /* The complete model under the lab file's own keys, everything explicit; a new reference. */
 json_t *lab_to_json(const struct lab *lab);
+
+/**
+ * lab_choose_host() - Make it the part of the lab that runs on one host of the fabric
+ * @name:	NULL: fabric.host of the file, else the host that is called as this machine
+ *
+ * Pointers to VMs and networks that were taken before are void. Nothing happens to a lab without a
+ * fabric.
+ * Return: 0; -ENOENT no such host; -EINVAL a name, but no fabric
+ */
+int lab_choose_host(struct lab *lab, const char *name, char *why, size_t why_size);
+/* The networks as host @h sees them, -1: all of them; before or after a host was chosen. */
+const struct lab_net *lab_nets_at(const struct lab *lab, int h);
 
 struct lab_vm *lab_find_vm(const struct lab *lab, const char *name);
 /* By "vm/nic". *@vm may be NULL when not wanted. */

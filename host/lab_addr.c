@@ -104,7 +104,7 @@ void lab_subnet_set(struct lab_net *net, const struct lab_subnet *s)
 	} else {
 		net->has6 = true;
 		memcpy(&net->subnet6, s->addr.b, 16);
-		net->prefix6 = prefix;
+		net->prefix6 = net->link6 = prefix;
 		lab_subnet_print(s, net->cidr6, sizeof(net->cidr6));
 	}
 }

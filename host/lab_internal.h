@@ -57,26 +57,57 @@ struct file_nic {
 };
 
 struct file_vm {
-	char *name, *kernel, *bzimage, *modules, *memory, *append;
+	char *name, *host, *kernel, *bzimage, *modules, *memory, *append;
 	uint32_t *cpus, *spare_nics;
 	enum lab_hotplug *hotplug;
 	struct file_nic *nics;
 	unsigned int nics_count;
 };
 
+struct file_part {
+	char *host, *subnet, *subnet6;
+};
+
 struct file_net {
 	char *name, *subnet, *subnet6, *domain, *gateway;
-	uint32_t *mtu;
+	uint32_t *mtu, *vni, *max_routes;
 	enum file_switch *dhcp;
+	enum lab_mode *mode;
+	struct file_part *parts;
+	unsigned int parts_count;
+};
+
+struct file_host {
+	char *name, *address;
+};
+
+struct file_etcd {
+	char **endpoints;
+	unsigned int endpoints_count;
+	char *prefix, *user, *password_file;
+	uint32_t *lease_seconds;
+};
+
+struct file_fabric {
+	char *host;
+	enum lab_registry *registry;
+	struct file_host *hosts;
+	unsigned int hosts_count;
+	uint32_t *port, *mtu;
+	struct file_etcd *etcd;
 };
 
 struct file_lab {
 	char *name;
+	struct file_fabric *fabric;
 	struct file_net *networks;
 	unsigned int networks_count;
 	struct file_vm *vms;
 	unsigned int vms_count;
 };
+
+/* lab_schema.c */
+extern const cyaml_schema_value_t lab_schema;
 
 /* "vms[3].nics[0].mac" and the like, for messages. */
 struct lab_path {
@@ -99,6 +130,8 @@ bool lab_check_name(struct lab_doc *ld, const char *path, const char *what, cons
 /* A number's range; returns the number, or @def when absent or wrong. */
 uint32_t lab_check_range(struct lab_doc *ld, const char *path, const uint32_t *given, uint32_t min,
 			 uint32_t max, uint32_t def, const char *unit);
+/* Absolute form of a path in the file, *@out the caller's. 0 or -ENOMEM. */
+int lab_absolute(const char *dir, const char *path, char **out);
 /* @dir: folder that relative paths start from. 0 or -ENOMEM. */
 int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir, struct lab *lab);
 
@@ -110,8 +143,30 @@ void lab_check_macs(struct lab_doc *ld, const struct file_lab *f, struct lab *la
 
 /* ---- lab_net.c: networks and their subnets ---- */
 
+/* A given subnet at @path. True when it is usable and stored in @s, whose family is set. */
+struct lab_subnet;
+bool lab_check_subnet(struct lab_doc *ld, const char *path, const char *text, struct lab_subnet *s);
 /* 0 or -ENOMEM. */
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+
+/* ---- lab_fabric.c: the hosts, modes of networks, what each host sees ---- */
+
+/* 0 or -ENOMEM. */
+int lab_check_fabric(struct lab_doc *ld, const struct file_lab *f, const char *dir,
+		     struct lab *lab);
+/* Mode, VNI and what goes with them, before the network's MTU and subnets. */
+void lab_check_mode(struct lab_doc *ld, const struct file_lab *f, unsigned int n, struct lab *lab);
+/* The most that fits between the hosts, and so the default: LAB_MTU_DEFAULT without a fabric. */
+uint32_t lab_mode_mtu(const struct lab *lab, const struct lab_net *net);
+void lab_check_vm_host(struct lab_doc *ld, unsigned int v, const char *host, struct lab *lab,
+		       struct lab_vm *vm);
+/* When the networks are known: each host's view of them. */
+void lab_check_parts(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+/* lab->nets as host @h sees them, -1: whole. */
+void lab_view(struct lab *lab, int h);
+json_t *lab_fabric_to_json(const struct lab *lab);
+/* Adds "mode" and its keys. */
+void lab_mode_to_json(const struct lab *lab, unsigned int n, json_t *net);
 
 /* ---- lab_ip.c: addresses ---- */
 

@@ -103,10 +103,28 @@ static void check_ip(struct lab_doc *ld, struct lab *lab, unsigned int v, unsign
 		lab_doc_error(ld, path.s, "raise the mtu to 1280, or remove this key",
 			      "IPv6 needs an MTU of 1280 and this NIC has %u", nic->mtu);
 	lab_addr_print(family, &a, ip, size);
+	if (net->mode == LAB_MODE_ROUTED &&
+	    !strcmp(ip, family == AF_INET ? net->gateway4 : net->gateway6))
+		lab_doc_error(ld, path.s, "choose another, or leave the key out",
+			      "%s is the address of network %s's router", ip, net->name);
 	owner = taken(lab, v, i, family, ip, &who);
 	if (owner)
 		lab_doc_error(ld, path.s, "choose another, or leave the key out",
 			      "%s is already the address of %s/%s", ip, owner->name, who->name);
+}
+
+/* Is it that of the services, of any host that shares the network? */
+static bool is_service(const struct lab *lab, unsigned int n, int family, const char *text)
+{
+	int hosts = lab->fabric.on ? (int)lab->fabric.n_hosts : 0;
+
+	for (int h = -1; h < hosts; h++) {
+		const struct lab_net *net = &lab_nets_at(lab, h)[n];
+
+		if (!strcmp(text, family == AF_INET ? net->service4 : net->service6))
+			return true;
+	}
+	return false;
 }
 
 /* Is the address with this host number a NIC's, the gateway's, or the services'? */
@@ -121,10 +139,10 @@ static bool host_taken(struct lab *lab, unsigned int n, int family, uint64_t hos
 	if (!s.on)
 		return false;
 	lab_addr_print(family, &a, text, sizeof(text));
-	if (!strcmp(text, family == AF_INET ? net->service4 : net->service6) ||
-	    (family == AF_INET && !strcmp(text, net->gateway4)))
+	if (is_service(lab, n, family, text) ||
+	    !strcmp(text, family == AF_INET ? net->gateway4 : net->gateway6))
 		return true;
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
 			struct lab_nic *nic = &lab->vms[v].nics[i];
 
@@ -184,7 +202,7 @@ static void too_small(struct lab_doc *ld, const struct lab *lab, unsigned int n,
 	struct lab_path path = lab_path("networks[%u].subnet%s", n, family == AF_INET ? "" : "6");
 	unsigned int guests = 0;
 
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++)
 			guests += lab->vms[v].nics[i].net == n;
 	lab_doc_error(ld, path.s, "use a shorter prefix length, or fewer NICs on this network",
@@ -192,18 +210,19 @@ static void too_small(struct lab_doc *ld, const struct lab *lab, unsigned int n,
 		      family == AF_INET ? net->cidr4 : net->cidr6, guests, net->name);
 }
 
+/* @h: only NICs of that host's guests, -1: all. */
 static void assign_net(struct lab_doc *ld, const struct file_lab *f, struct lab *lab,
-		       unsigned int n)
+		       unsigned int n, int h)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 	uint64_t host = first_host(&lab->nets[n]);
 	bool full[2] = {false, false};
 
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
 			struct lab_nic *nic = &lab->vms[v].nics[i];
 
-			if (nic->net != n ||
+			if (nic->net != n || (h >= 0 && (int)lab->vms[v].host != h) ||
 			    (!wants(f, lab, v, i, AF_INET) && !wants(f, lab, v, i, AF_INET6)))
 				continue;
 			while (host_used(lab, n, host))
@@ -250,24 +269,54 @@ static void give_service(struct lab *lab, unsigned int n, int family)
 		lab_addr_print(family, &a, net->service6, sizeof(net->service6));
 }
 
+static void check_given_ips(struct lab_doc *ld, const struct file_lab *f, struct lab *lab,
+			    unsigned int v)
+{
+	for (unsigned int i = 0; i < lab->vms[v].n_nics; i++)
+		for (unsigned int k = 0; k < 2; k++) {
+			int family = k ? AF_INET6 : AF_INET;
+			const char *text = file_ip(f, v, i, family);
+
+			if (text && strcmp(text, "none") != 0)
+				check_ip(ld, lab, v, i, family, text);
+		}
+}
+
+static void give_services(struct lab *lab)
+{
+	for (unsigned int n = 0; n < lab->n_nets; n++) {
+		if (!lab->nets[n].dhcp)
+			continue;
+		give_service(lab, n, AF_INET);
+		give_service(lab, n, AF_INET6);
+	}
+}
+
 void lab_assign_addresses(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
-	static const int families[] = {AF_INET, AF_INET6};
+	int hosts = lab->fabric.on ? (int)lab->fabric.n_hosts : 0;
 
-	for (unsigned int v = 0; v < lab->n_vms; v++)
-		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++)
-			for (unsigned int k = 0; k < 2; k++) {
-				const char *text = file_ip(f, v, i, families[k]);
-
-				if (text && strcmp(text, "none") != 0)
-					check_ip(ld, lab, v, i, families[k], text);
-			}
-	for (unsigned int n = 0; n < lab->n_nets; n++) {
-		assign_net(ld, f, lab, n);
-		if (lab->nets[n].dhcp)
-			for (unsigned int k = 0; k < 2; k++)
-				give_service(lab, n, families[k]);
+	for (unsigned int v = 0; v < lab->n_all; v++) {
+		lab_view(lab, hosts ? (int)lab->vms[v].host : -1);
+		check_given_ips(ld, f, lab, v);
 	}
+	lab_view(lab, -1);
+	for (unsigned int n = 0; n < lab->n_nets; n++) {
+		bool routed = hosts && lab->nets[n].mode == LAB_MODE_ROUTED;
+
+		for (int h = routed ? 0 : -1; h < (routed ? hosts : 0); h++) {
+			lab_view(lab, h);
+			assign_net(ld, f, lab, n, h);
+		}
+		lab_view(lab, -1);
+	}
+	if (!hosts)
+		give_services(lab);
+	for (int h = 0; h < hosts; h++) {
+		lab_view(lab, h);
+		give_services(lab);
+	}
+	lab_view(lab, -1);
 }
 
 /* ---- a NIC more ---- */
@@ -276,7 +325,7 @@ static bool address_taken(struct lab *lab, const struct lab_nic *nic, int family
 {
 	socklen_t size;
 
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
 			struct lab_nic *o = &lab->vms[v].nics[i];
 
@@ -327,12 +376,27 @@ static int give_address(struct lab *lab, struct lab_nic *nic, int family, const 
 		snprintf(why, why_size, "%s is another NIC's address", ip);
 		return -EEXIST;
 	}
-	if (!strcmp(ip, family == AF_INET ? net->service4 : net->service6)) {
+	if (is_service(lab, nic->net, family, ip)) {
 		snprintf(why, why_size, "%s is the address of network %s's services", ip,
 			 net->name);
 		return -EEXIST;
 	}
+	if (net->mode == LAB_MODE_ROUTED &&
+	    !strcmp(ip, family == AF_INET ? net->gateway4 : net->gateway6)) {
+		snprintf(why, why_size, "%s is the address of network %s's router", ip, net->name);
+		return -EEXIST;
+	}
 	return 0;
+}
+
+/*
+ * Hosts that share a network number what is added later without asking each other: each has the
+ * numbers whose remainder by the count of hosts is its own.
+ */
+static bool is_others(const struct lab *lab, unsigned int n, uint64_t host)
+{
+	return lab->here >= 0 && lab->nets[n].mode != LAB_MODE_ROUTED &&
+	       host % lab->fabric.n_hosts != (unsigned int)lab->here;
 }
 
 int lab_give_addresses(struct lab *lab, struct lab_nic *nic, const char *ip4, const char *ip6,
@@ -341,7 +405,7 @@ int lab_give_addresses(struct lab *lab, struct lab_nic *nic, const char *ip4, co
 	uint64_t host = first_host(&lab->nets[nic->net]);
 	int rc;
 
-	while (host_used(lab, nic->net, host))
+	while (host_used(lab, nic->net, host) || is_others(lab, nic->net, host))
 		host++;
 	rc = give_address(lab, nic, AF_INET, ip4, host, why, why_size);
 	return rc ? rc : give_address(lab, nic, AF_INET6, ip6, host, why, why_size);

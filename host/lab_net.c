@@ -40,8 +40,7 @@ static const char *unusable(const struct lab_subnet *s)
 }
 
 /* A given subnet. True when it is usable and stored in @s. */
-static bool check_subnet(struct lab_doc *ld, const char *path, const char *text,
-			 struct lab_subnet *s)
+bool lab_check_subnet(struct lab_doc *ld, const char *path, const char *text, struct lab_subnet *s)
 {
 	unsigned int width = s->family == AF_INET ? 32 : 128, most = width - 2;
 	const char *example = s->family == AF_INET ? "10.0.0.0/24" : "fd00::/64";
@@ -102,7 +101,7 @@ static void check_given(struct lab_doc *ld, unsigned int n, const struct file_ne
 	struct lab_path path = lab_path("networks[%u].subnet%s", n, family == AF_INET ? "" : "6");
 	struct lab_subnet s = {.family = family};
 
-	if (!text || strcmp(text, "none") == 0 || !check_subnet(ld, path.s, text, &s))
+	if (!text || strcmp(text, "none") == 0 || !lab_check_subnet(ld, path.s, text, &s))
 		return;
 	for (unsigned int o = 0; o < n; o++) {
 		struct lab_subnet other = lab_subnet_of(&lab->nets[o], family);
@@ -124,17 +123,27 @@ static void check_given(struct lab_doc *ld, unsigned int n, const struct file_ne
 	lab_subnet_set(&lab->nets[n], &s);
 }
 
-/* 10.0.N.0/24 and fd00:0:0:N::/64, N being the network's place, or the next that is free. */
+/*
+ * 10.0.N.0/24 and fd00:0:0:N::/64, N being the network's place, or the next that is free. Of a
+ * routed network each host has a part: 10.100+N.0.0/16.
+ */
 static void assign_subnet(struct lab *lab, unsigned int n, int family)
 {
+	bool parts = family == AF_INET && lab->nets[n].mode == LAB_MODE_ROUTED;
 	struct lab_subnet s = {.family = family, .on = true, .bits = family == AF_INET ? 8 : 64};
 	unsigned int o;
 
+	if (parts)
+		s.bits = 16;
+
 	for (unsigned int k = 0; k < 256; k++) {
-		unsigned int third = (n + k) % 256;
+		unsigned int number = (n + k) % 256;
 
 		lab_addr_parse(family, family == AF_INET ? "10.0.0.0" : "fd00::", &s.addr);
-		s.addr.b[family == AF_INET ? 14 : 7] = (uint8_t)third;
+		if (parts)
+			s.addr.b[13] = (uint8_t)(100 + number);
+		else
+			s.addr.b[family == AF_INET ? 14 : 7] = (uint8_t)number;
 		for (o = 0; o < lab->n_nets; o++) {
 			struct lab_subnet other = lab_subnet_of(&lab->nets[o], family);
 
@@ -209,15 +218,33 @@ static void check_gateway(struct lab_doc *ld, unsigned int n, const char *text, 
 	}
 }
 
+static void check_mtu(struct lab_doc *ld, unsigned int n, const uint32_t *given, struct lab *lab)
+{
+	struct lab_path path = lab_path("networks[%u].mtu", n);
+	struct lab_net *net = &lab->nets[n];
+	uint32_t most = lab_mode_mtu(lab, net);
+	char remedy[96];
+
+	net->mtu = lab_check_range(ld, path.s, given, LAB_MTU_MIN, LAB_MTU_MAX,
+				   MIN(most, LAB_MTU_DEFAULT), "");
+	if (net->mode != LAB_MODE_VXLAN || net->mtu <= most)
+		return;
+	snprintf(remedy, sizeof(remedy), "lower it to %u, or raise fabric.mtu", most);
+	lab_doc_error(ld, path.s, remedy,
+		      "packets of %u bytes do not fit into VXLAN between hosts with an MTU of %u",
+		      net->mtu, lab->fabric.mtu);
+}
+
 int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
 	static const struct file_net one = {.name = (char *)"default"};
 	const struct file_net *nets = f->networks_count ? f->networks : &one;
 
 	lab->n_nets = f->networks_count ? f->networks_count : 1;
-	lab->nets = calloc(lab->n_nets, sizeof(*lab->nets));
-	if (!lab->nets)
+	lab->views = calloc((size_t)(1 + lab->fabric.n_hosts) * lab->n_nets, sizeof(*lab->nets));
+	if (!lab->views)
 		return -ENOMEM;
+	lab_view(lab, -1);
 	for (unsigned int n = 0; n < lab->n_nets; n++) {
 		struct lab_path path = lab_path("networks[%u].name", n);
 		struct lab_net *net = &lab->nets[n];
@@ -233,8 +260,8 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 					      lab_doc_line(ld, lab_path("networks[%u].name", o).s));
 			snprintf(net->name, sizeof(net->name), "%s", nets[n].name);
 		}
-		net->mtu = lab_check_range(ld, lab_path("networks[%u].mtu", n).s, nets[n].mtu,
-					   LAB_MTU_MIN, LAB_MTU_MAX, LAB_MTU_DEFAULT, "");
+		lab_check_mode(ld, f, n, lab);
+		check_mtu(ld, n, nets[n].mtu, lab);
 		net->dhcp = !nets[n].dhcp || *nets[n].dhcp == FILE_ON;
 		check_domain(ld, n, nets[n].domain, lab);
 		check_given(ld, n, &nets[n], AF_INET, lab);
@@ -246,7 +273,9 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 			assign_subnet(lab, n, AF_INET);
 		if (!nets[n].subnet6 && lab->nets[n].mtu >= IPV6_MIN_MTU)
 			assign_subnet(lab, n, AF_INET6);
-		check_gateway(ld, n, nets[n].gateway, lab);
+		if (lab->nets[n].mode != LAB_MODE_ROUTED)
+			check_gateway(ld, n, nets[n].gateway, lab);
 	}
+	lab_check_parts(ld, f, lab);
 	return 0;
 }

@@ -156,7 +156,7 @@ static uint64_t fnv1a(uint64_t h, const char *s)
 static struct lab_nic *find_mac(struct lab *lab, const uint8_t *mac, const struct lab_nic *not_me,
 				unsigned int *vm, unsigned int *nic)
 {
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
 			struct lab_nic *n = &lab->vms[v].nics[i];
 
@@ -189,7 +189,7 @@ static void assign_mac(struct lab *lab, const struct lab_vm *vm, struct lab_nic 
 
 void lab_check_macs(struct lab_doc *ld, const struct file_lab *f, struct lab *lab)
 {
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++) {
 			struct lab_nic *nic = &lab->vms[v].nics[i];
 			struct lab_path path = lab_path("vms[%u].nics[%u].mac", v, i);
@@ -202,7 +202,7 @@ void lab_check_macs(struct lab_doc *ld, const struct file_lab *f, struct lab *la
 				      nic->mac_text, lab->vms[ov].name, lab->vms[ov].nics[oi].name,
 				      lab_doc_line(ld, lab_path("vms[%u].nics[%u].mac", ov, oi).s));
 		}
-	for (unsigned int v = 0; v < lab->n_vms; v++)
+	for (unsigned int v = 0; v < lab->n_all; v++)
 		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++)
 			if (!f->vms[v].nics || !f->vms[v].nics[i].mac)
 				assign_mac(lab, &lab->vms[v], &lab->vms[v].nics[i]);

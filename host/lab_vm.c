@@ -102,8 +102,7 @@ static uint32_t check_memory(struct lab_doc *ld, const char *path, const char *t
 
 /* ---- kernels ---- */
 
-/* Absolute form of a path in the file, *@out the caller's. 0 or -ENOMEM. */
-static int absolute(const char *dir, const char *path, char **out)
+int lab_absolute(const char *dir, const char *path, char **out)
 {
 	if (*path == '/' || !*dir)
 		*out = strdup(path);
@@ -151,12 +150,12 @@ static int check_kernel(struct lab_doc *ld, const char *at, const struct file_vm
 		lab_doc_error(ld, lab_path("%s.modules", at).s, "add bzimage: FILE, or remove it",
 			      "modules without a bzimage");
 	if (f->bzimage) {
-		if (absolute(dir, f->bzimage, &vm->bzimage) < 0)
+		if (lab_absolute(dir, f->bzimage, &vm->bzimage) < 0)
 			return -ENOMEM;
 		check_bzimage(ld, lab_path("%s.bzimage", at).s, vm->bzimage);
 		if (!f->modules)
 			return 0;
-		if (absolute(dir, f->modules, &vm->modules) < 0)
+		if (lab_absolute(dir, f->modules, &vm->modules) < 0)
 			return -ENOMEM;
 		check_modules(ld, lab_path("%s.modules", at).s, vm->modules);
 		return 0;
@@ -197,7 +196,7 @@ int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir,
 	lab->vms = calloc(f->vms_count, sizeof(*lab->vms));
 	if (!lab->vms)
 		return -ENOMEM;
-	lab->n_vms = f->vms_count;
+	lab->n_vms = lab->n_all = f->vms_count;
 	for (unsigned int v = 0; v < f->vms_count; v++) {
 		struct lab_path at = lab_path("vms[%u]", v), path = lab_path("vms[%u].name", v);
 		const struct file_vm *fv = &f->vms[v];
@@ -222,6 +221,7 @@ int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir,
 					   LAB_CPUS_MAX, LAB_CPUS_DEFAULT, " CPUs");
 		vm->memory_mb = check_memory(ld, lab_path("%s.memory", at.s).s, fv->memory);
 		vm->hotplug = fv->hotplug ? *fv->hotplug : LAB_HOTPLUG_ACPI;
+		lab_check_vm_host(ld, v, fv->host, lab, vm);
 		lab_check_nics(ld, v, fv, lab, vm);
 		vm->spare_nics =
 			lab_check_range(ld, lab_path("%s.spare_nics", at.s).s, fv->spare_nics, 0,

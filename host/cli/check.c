@@ -14,12 +14,18 @@ static void show(struct output *out, const json_t *result)
 		{.title = "SUBNET", .path = "subnet"},
 		{.title = "SUBNET6", .path = "subnet6"},
 		{.title = "MTU", .path = "mtu", .right = true},
+		{.title = "MODE", .path = "mode"},
+	};
+	static const struct out_column hosts[] = {
+		{.title = "HOST", .path = "name"},
+		{.title = "ADDRESS", .path = "address"},
 	};
 	static const struct out_column vms[] = {
 		{.title = "VM", .path = "name"},
 		{.title = "KERNEL", .path = "kernel"},
 		{.title = "CPUS", .path = "cpus", .right = true},
 		{.title = "MIB", .path = "memory", .right = true},
+		{.title = "HOST", .path = "host"},
 	};
 	static const struct out_column nics[] = {
 		{.title = "NIC", .path = "id"},
@@ -31,6 +37,7 @@ static void show(struct output *out, const json_t *result)
 		{.title = "IP6", .path = "ip6"},
 	};
 	const json_t *lab = json_object_get(result, "lab");
+	const json_t *fabric = json_object_get(lab, "fabric");
 	json_t *rows = json_array(), *vm, *nic;
 	size_t v, n;
 
@@ -47,9 +54,14 @@ static void show(struct output *out, const json_t *result)
 	}
 	out_text(out, "%s: lab %s is valid\n\n", out_str(result, "file", ""),
 		 out_str(lab, "name", ""));
+	if (fabric) {
+		out_table(out, json_object_get(fabric, "hosts"), hosts, ARRAY_SIZE(hosts));
+		out_text(out, "\n");
+	}
 	out_table(out, json_object_get(lab, "networks"), nets, ARRAY_SIZE(nets));
 	out_text(out, "\n");
-	out_table(out, json_object_get(lab, "vms"), vms, ARRAY_SIZE(vms));
+	/* HOST is the last column. */
+	out_table(out, json_object_get(lab, "vms"), vms, ARRAY_SIZE(vms) - !fabric);
 	if (json_array_size(rows)) {
 		out_text(out, "\n");
 		out_table(out, rows, nics, ARRAY_SIZE(nics));

@@ -375,7 +375,7 @@ static const struct mistake mistakes[] = {
 	{"wrong key of a network", NETS("  - {name: n, subnets: x}\n"), 2, "networks[0].subnets",
 	 "unknown key", "\"subnet\""},
 	{"far key", "vms:\n  - name: a\n    zzzzzz: 2\n", 3, "vms[0].zzzzzz", "unknown key",
-	 "known keys here: name, kernel"},
+	 "known keys here: name, host, kernel"},
 	{"key twice", "vms:\n  - name: a\n    cpus: 2\n    cpus: 3\n", 4, "vms[0].cpus", "twice",
 	 "keep one"},
 	{"key is a list", "[a]: b\n" VM, 1, "", "a key must be a word", ""},
