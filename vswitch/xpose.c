@@ -320,7 +320,7 @@ static bool has_ports(uint8_t proto)
 	       proto == IPPROTO_DCCP;
 }
 
-/* Behind it there may be a sum that has the addresses, but we cannot tell where. */
+/* Behind it there may be ports, and a sum that has the addresses, but we cannot tell where. */
 static bool is_extension(uint8_t proto)
 {
 	return proto == IPPROTO_HOPOPTS || proto == IPPROTO_ROUTING || proto == IPPROTO_FRAGMENT ||
@@ -354,7 +354,7 @@ static bool put_ports(struct place *p, const struct change *c)
 	if (!c->sport && !c->dport)
 		return true;
 	if (!ports && p->proto != IPPROTO_ICMP && p->proto != IPPROTO_ICMPV6)
-		return true;
+		return p->quoted || !is_extension(p->proto);
 	/* Nobody knows of a later fragment what the first one's ports are. */
 	if (p->fragment && !p->quoted)
 		return false;
