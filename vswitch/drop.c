@@ -18,6 +18,9 @@ static const char *const names[] = {
 	[VSW_DROP_RX_FILTER] = "rx-filter",
 	[VSW_DROP_RX_ERROR] = "rx-error",
 	[VSW_DROP_RATE] = "rate",
+	[VSW_DROP_NO_ROUTE] = "no-route",
+	[VSW_DROP_NO_NEIGHBOUR] = "no-neighbour",
+	[VSW_DROP_NO_REMOTE] = "no-remote",
 	[VSW_DROP_TTL] = "ttl",
 	[VSW_DROP_REWRITE] = "rewrite",
 };

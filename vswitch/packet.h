@@ -53,6 +53,9 @@ enum vsw_drop {
 	VSW_DROP_RX_FILTER,   /* not for this receiver: address or VLAN it does not want */
 	VSW_DROP_RX_ERROR,    /* receiver's queue or memory is broken */
 	VSW_DROP_RATE,	      /* bandwidth limit */
+	VSW_DROP_NO_ROUTE,    /* no way there: a router's table, or the running kernel's */
+	VSW_DROP_NO_NEIGHBOUR, /* the next hop does not answer who it is */
+	VSW_DROP_NO_REMOTE,   /* a tunnel knows no host for the address */
 	VSW_DROP_TTL,	      /* time to live used up on the way */
 	VSW_DROP_REWRITE,     /* policy changes a header that cannot be changed (xpose.h) */
 	VSW_N_DROPS
