@@ -346,7 +346,8 @@ static int sweep(struct builder *b, struct dim *d, bool wide)
 {
 	size_t i = 0, room = b->n + 1;
 
-	qsort(b->edge, b->n, sizeof(*b->edge), by_place);
+	if (b->n)
+		qsort(b->edge, b->n, sizeof(*b->edge), by_place);
 	d->set = calloc(room, sizeof(*d->set));
 	if (wide)
 		d->wide = aligned_alloc(16, room * sizeof(*d->wide));

@@ -232,13 +232,20 @@ static int sort_rules(const struct policy_group *from, const struct policy_rule 
 	return 0;
 }
 
+static int check_dir(const struct policy_group *from, struct policy_error *err)
+{
+	if ((unsigned int)from->dir >= POLICY_N_DIRS)
+		return refuse(err, -EINVAL, "there is no direction %d", (int)from->dir);
+	return 0;
+}
+
 static int check_group(const struct policy_spec *spec, const struct policy_group *from,
 		       struct policy_error *err)
 {
-	int rc = 0;
+	int rc = check_dir(from, err);
 
-	if ((unsigned int)from->dir >= POLICY_N_DIRS)
-		return refuse(err, -EINVAL, "there is no direction %d", (int)from->dir);
+	if (rc)
+		return rc;
 	if (from->n_rules > POLICY_MAX_RULES)
 		return refuse(err, -E2BIG, "%u rules; at most %d", from->n_rules, POLICY_MAX_RULES);
 	if (from->when)
@@ -266,6 +273,8 @@ static int fill_group(struct group *g, const struct policy_group *from, struct p
 	for (uint32_t i = 0; !rc && i < from->n_rules; i++) {
 		g->n = i + 1;
 		g->translates |= sorted[i]->action.nat != POLICY_NAT_NONE;
+		g->limits |= sorted[i]->action.limit_mbps != 0;
+		g->meters |= sorted[i]->action.meter != 0;
 		rc = fill_rule(&g->rules[i], sorted[i], (uint32_t)(sorted[i] - from->rules));
 	}
 	if (rc)
@@ -367,13 +376,65 @@ static int check_nat(const struct policy *p, struct policy_error *err)
 	return 0;
 }
 
+/* A layer adds at most one limit and one meter to a walk's result, which has room for a few. */
+static int check_room(const struct policy *p, enum policy_dir dir, struct policy_error *err)
+{
+	unsigned int n_limits = 0, n_meters = 0;
+
+	for (uint32_t i = 0; i < p->n_layers; i++) {
+		bool limits = false, meters = false;
+
+		for (uint32_t k = 0; k < p->layers[i].n; k++) {
+			const struct group *g = p->layers[i].groups[k];
+
+			limits |= g->dir == dir && g->limits;
+			meters |= g->dir == dir && g->meters;
+		}
+		n_limits += limits;
+		n_meters += meters;
+		err->layer = (int)i;
+		if (n_limits > POLICY_MAX_LIMITS || n_meters > POLICY_MAX_LIMITS)
+			return refuse(err, -E2BIG, "%s, %d layers have %s already; no more may",
+				      policy_dir_name(dir), POLICY_MAX_LIMITS,
+				      n_limits > POLICY_MAX_LIMITS ? "limits" : "meters");
+	}
+	err->layer = -1;
+	return 0;
+}
+
+static int check_layers(const struct policy *p, struct policy_error *err)
+{
+	int rc = check_nat(p, err);
+
+	rc = rc ? rc : check_room(p, POLICY_OUT, err);
+	return rc ? rc : check_room(p, POLICY_IN, err);
+}
+
+/* At most so many groups in each direction. */
+static int check_n_groups(const struct policy_layer *from, struct policy_error *err)
+{
+	unsigned int n[POLICY_N_DIRS] = {0};
+
+	for (uint32_t k = 0; k < from->n_groups; k++) {
+		err->group = (int)k;
+		if (check_dir(&from->groups[k], err))
+			return -EINVAL;
+		if (++n[from->groups[k].dir] > POLICY_MAX_GROUPS)
+			return refuse(err, -E2BIG, "more than %d groups %s", POLICY_MAX_GROUPS,
+				      policy_dir_name(from->groups[k].dir));
+	}
+	err->group = -1;
+	return 0;
+}
+
 static int fill_layer(struct layer *l, const struct policy_spec *spec,
 		      const struct policy_layer *from, struct policy_error *err)
 {
+	int rc = check_n_groups(from, err);
+
+	if (rc)
+		return rc;
 	copy_name(l->name, from->name);
-	if (from->n_groups > POLICY_MAX_GROUPS * POLICY_N_DIRS)
-		return refuse(err, -E2BIG, "%u groups; at most %d", from->n_groups,
-			      POLICY_MAX_GROUPS * POLICY_N_DIRS);
 	l->groups = calloc(from->n_groups + 1, sizeof(struct group *));
 	if (!l->groups)
 		return -ENOMEM;
@@ -410,7 +471,7 @@ static int fill(struct policy *p, const struct policy_spec *spec, const struct p
 		err->layer = (int)i;
 		rc = fill_layer(&p->layers[i], spec, &spec->layers[i], err);
 	}
-	return rc ? rc : check_nat(p, err);
+	return rc ? rc : check_layers(p, err);
 }
 
 struct policy *policy_new(const struct policy_spec *spec, const struct policy *old,
@@ -454,14 +515,20 @@ static int share(struct policy *p, struct policy *old)
 	return 0;
 }
 
+/* @kept may have been cut. */
+static bool same_name(const char *kept, const char *name)
+{
+	return !strncmp(kept, name, POLICY_NAME_MAX - 1);
+}
+
 static struct group **find_group(struct policy *p, const char *layer, enum policy_dir dir,
 				 const char *name)
 {
 	for (uint32_t i = 0; i < p->n_layers; i++) {
 		struct layer *l = &p->layers[i];
 
-		for (uint32_t k = 0; k < l->n && !strcmp(l->name, layer); k++)
-			if (l->groups[k]->dir == dir && !strcmp(l->groups[k]->name, name))
+		for (uint32_t k = 0; k < l->n && same_name(l->name, layer); k++)
+			if (l->groups[k]->dir == dir && same_name(l->groups[k]->name, name))
 				return &l->groups[k];
 	}
 	return NULL;
@@ -480,6 +547,9 @@ struct policy *policy_replace_group(struct policy *old, const char *layer,
 	*err = (struct policy_error){.layer = -1, .group = -1, .rule = -1, .reason = "no memory"};
 	if (!p || share(p, old))
 		goto err_policy;
+	rc = -check_dir(group, err);
+	if (rc)
+		goto err_policy;
 	at = find_group(p, layer, group->dir, group->name ? group->name : "");
 	if (!at) {
 		rc = -refuse(err, -ENOENT, "layer %s has no %s group %s", layer,
@@ -493,7 +563,7 @@ struct policy *policy_replace_group(struct policy *old, const char *layer,
 	}
 	group_put(*at);
 	*at = g;
-	rc = -check_nat(p, err);
+	rc = -check_layers(p, err);
 	if (!rc)
 		return p;
 err_policy:

@@ -74,8 +74,6 @@ struct policy_trace {
 	struct policy_step *steps;
 };
 
-#define POLICY_MAX_LIMITS 4
-
 /**
  * struct policy_conn - What the first packet of a connection left for its other direction
  * @stateful:	layers, a bit each, whose rule for it was a stateful one: they let replies pass

@@ -17,7 +17,7 @@ struct rule {
 	struct policy_limit *limit;
 };
 
-/* @rules: in the order of priority, as @find counts them. */
+/* @rules: in the order of priority, as @find counts them. What any of them does: @translates, ... */
 struct group {
 	_Atomic unsigned int refs;
 	char name[POLICY_NAME_MAX];
@@ -26,7 +26,7 @@ struct group {
 	struct classifier *find;
 	struct rule *rules;
 	uint32_t n;
-	bool translates;
+	bool translates, limits, meters;
 };
 
 struct layer {

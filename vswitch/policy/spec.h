@@ -24,6 +24,7 @@
 #define POLICY_MAX_RULES  4096 /* of a group; a summary of 64 x 64 bits, see classify.c */
 #define POLICY_NAME_MAX	  80   /* bytes of a layer's, group's or rule's name; longer is cut */
 #define POLICY_MAX_METERS 64   /* of a policy */
+#define POLICY_MAX_LIMITS 4    /* layers, in one direction, with limits; the same with meters */
 
 enum policy_dir {
 	POLICY_OUT, /* from the guest */
@@ -76,6 +77,8 @@ enum policy_nat {
 	 * OUT: the source address (and port, when nat_port.lo is not 0) becomes nat_addr. With a
 	 * range of ports each connection gets a free one. IN: the destination becomes nat_addr (and
 	 * nat_port.lo). Stateful: replies are translated back, whatever the other direction says.
+	 * A fragment has no port to be seen: where one would have to change it is dropped as
+	 * `rewrite`.
 	 */
 	POLICY_NAT_REWRITE,
 };

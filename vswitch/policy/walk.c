@@ -99,6 +99,16 @@ static bool change(struct policy_result *res, struct policy_fields *f, const str
 	return true;
 }
 
+/*
+ * It has ports or an identifier, but they are not in sight: a fragment. To change one then is what
+ * xpose_apply() refuses; to change the address alone would send it off half translated.
+ */
+static bool port_hidden(const struct policy_fields *f)
+{
+	return !f->has_ports &&
+	       (f->proto == IPPROTO_TCP || f->proto == IPPROTO_UDP || is_icmp(f));
+}
+
 /* The translation of @r, and what undoes it on a reply. */
 static bool translate(unsigned int layer, const struct rule *r, enum policy_dir dir,
 		      struct policy_fields *f, struct policy_result *res,
@@ -116,7 +126,10 @@ static bool translate(unsigned int layer, const struct rule *r, enum policy_dir 
 	*back = (struct vsw_xpose){.flags = out ? XPOSE_IP_DST : XPOSE_IP_SRC};
 	memcpy(out ? x.ip_src : x.ip_dst, a->nat_addr, 16);
 	memcpy(out ? back->ip_dst : back->ip_src, was, 16);
-	if (a->nat_port.lo && f->has_ports && (f->has_ident || !is_icmp(f))) {
+	if (a->nat_port.lo && port_hidden(f)) {
+		x.flags |= out ? XPOSE_L4_SRC : XPOSE_L4_DST;
+		*(out ? &x.l4_src : &x.l4_dst) = port;
+	} else if (a->nat_port.lo && f->has_ports && (f->has_ident || !is_icmp(f))) {
 		if (a->nat_port.lo != a->nat_port.hi && ctx && ctx->nat_port &&
 		    !ctx->nat_port(ctx->arg, a, f, &port)) {
 			res->no_nat_port = true;
