@@ -211,7 +211,7 @@ static void take_tap(struct netsvc *ns, int fd)
 	char why[200];
 	int rc;
 
-	ns->tap = tap_new(ns->conf.worker, ns->port_name, fd, ns->plan.mac);
+	ns->tap = tap_new(ns->conf.worker, ns->port_name, fd, ns->plan.mac, 0);
 	if (!ns->tap) {
 		snprintf(why, sizeof(why), "the TAP: %s", strerror(errno));
 		fail(ns, why);

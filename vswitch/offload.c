@@ -410,3 +410,18 @@ uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsi
 	}
 	return facts;
 }
+
+int vsw_frame_payload(const struct vsw_frame *f, struct iovec *iov, unsigned int max)
+{
+	struct source src = {f->pkt, f->payload_off, f->piece, f->piece_off};
+	uint32_t left = f->payload_len, n;
+	const uint8_t *from;
+	unsigned int i = 0;
+
+	for (; left && (n = next_stretch(&src, left, &from)); left -= n) {
+		if (i == max)
+			return -1;
+		iov[i++] = (struct iovec){(void *)from, n};
+	}
+	return (int)i;
+}

@@ -75,6 +75,12 @@ void vsw_settle_stop(struct vsw_settle *s);
 uint32_t vsw_frame_copy(const struct vsw_frame *f, const struct iovec *iov, unsigned int n_iov);
 
 /*
+ * The payload of a frame without a copy: pieces of the sender's memory, behind f->hdr_len bytes of
+ * f->hdr. For a frame that owes no sum. Return: the pieces, or -1: more than @max.
+ */
+int vsw_frame_payload(const struct vsw_frame *f, struct iovec *iov, unsigned int max);
+
+/*
  * One frame of a packet could not be stored; the others go on. vsw_port_drop() is for all that
  * is left of a packet. Any thread, during deliver().
  */

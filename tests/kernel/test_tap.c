@@ -92,7 +92,7 @@ static int setup(void **state)
 	fd = tap_open(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
 	frame_mac(mac, HERE);
 	r->own = dup(fd);
-	r->tap = tap_new(r->worker, "up", fd, mac);
+	r->tap = tap_new(r->worker, "up", fd, mac, 0);
 	assert_non_null(r->tap);
 	r->sock = link_up();
 	test_port_init(&r->st, THERE);
@@ -401,17 +401,17 @@ static void test_wrong_descriptors(void **state)
 
 	(void)state;
 	frame_mac(mac, HERE);
-	assert_null(tap_new(w, "x", open("/dev/null", O_RDWR), mac));
+	assert_null(tap_new(w, "x", open("/dev/null", O_RDWR), mac, 0));
 	assert_int_equal(errno, EBADFD);
-	assert_null(tap_new(w, "x", open("/dev/net/tun", O_RDWR), mac));
+	assert_null(tap_new(w, "x", open("/dev/net/tun", O_RDWR), mac, 0));
 	assert_int_equal(errno, EBADFD);
 	fd = tap_open(IFF_TAP | IFF_NO_PI);
-	assert_null(tap_new(w, "x", fd, mac));
+	assert_null(tap_new(w, "x", fd, mac, 0));
 	assert_int_equal(errno, EINVAL);
 	/* It was closed. */
 	assert_int_equal(fcntl(fd, F_GETFD), -1);
 	fd = tap_open(IFF_TUN | IFF_NO_PI | IFF_VNET_HDR);
-	assert_null(tap_new(w, "x", fd, mac));
+	assert_null(tap_new(w, "x", fd, mac, 0));
 	assert_int_equal(errno, EINVAL);
 	worker_free(w);
 }

@@ -26,18 +26,20 @@
 
 #include "base/worker.h"
 #include "vswitch/port.h"
+#include "vswitch/ports/kport_flags.h"
 
 struct packet;
 
-/* What is switched off; to packet_open() and packet_new() alike. */
-#define PACKET_NO_TSO  0x1u /* the port cuts large packets itself */
-#define PACKET_NO_CSUM 0x2u /* and sums itself, both ways; no TSO either */
-#define PACKET_OWN     0x4u /* not promiscuous: frames for the interface's own address */
+/*
+ * Flags: KPORT_NO_TSO, the port cuts large packets itself before it sends them; KPORT_NO_CSUM, it
+ * sums them too and trusts no sum of what comes. What comes large is taken whole in any case.
+ */
+#define PACKET_OWN 0x100u /* not promiscuous: frames for the interface's own address */
 
 /*
  * A packet socket on interface @ifname of the calling thread's network namespace. Needs
  * CAP_NET_RAW there. The descriptor, or -errno: -ENODEV no such interface; -EPERM; -EINVAL not an
- * Ethernet interface; -ENETDOWN never: an interface that is down is opened too.
+ * Ethernet interface. One that is down is opened too.
  */
 int packet_open(const char *ifname, uint32_t flags);
 
@@ -80,14 +82,10 @@ struct packet_prefix {
  */
 int packet_filter(struct packet *p, const struct packet_prefix *list, unsigned int n);
 
-/**
- * struct packet_figures - What the kernel and the port could not do, ever
- * @kernel_drops: came, and the socket's queue was full
- * @unsized:	came large in a way that no vnet header tells (tunnels): thrown away
+/*
+ * Packets that came while all slots were full, or large in a way that no vnet header can tell of
+ * (tunnels that the sender's kernel leaves to the NIC to cut), ever. Any thread.
  */
-struct packet_figures {
-	uint64_t kernel_drops, unsized;
-};
-void packet_get_figures(struct packet *p, struct packet_figures *out);
+uint64_t packet_kernel_drops(struct packet *p);
 
 #endif

@@ -12,6 +12,7 @@
 #include <stdint.h>
 
 #include "base/wire.h"
+#include "vswitch/ports/vnet_hdr.h"
 
 /* ---- Messages ----------------------------------------------------------------------------- */
 
@@ -240,28 +241,6 @@ struct vring_used {
 };
 
 /* ---- The net device, section 5.1 ------------------------------------------------------------- */
-
-#define VIRTIO_NET_HDR_F_NEEDS_CSUM 0x1u
-#define VIRTIO_NET_HDR_F_DATA_VALID 0x2u
-
-#define VIRTIO_NET_HDR_GSO_NONE	  0x00u
-#define VIRTIO_NET_HDR_GSO_TCPV4  0x01u
-#define VIRTIO_NET_HDR_GSO_UDP	  0x03u /* fragmentation (UFO): not offered */
-#define VIRTIO_NET_HDR_GSO_TCPV6  0x04u
-#define VIRTIO_NET_HDR_GSO_UDP_L4 0x05u
-#define VIRTIO_NET_HDR_GSO_ECN	  0x80u
-
-struct virtio_net_hdr {
-	uint8_t flags;
-	uint8_t gso_type;
-	le16_t hdr_len;
-	le16_t gso_size;
-	le16_t csum_start;
-	le16_t csum_offset;
-	le16_t num_buffers; /* with VERSION_1 or MRG_RXBUF only */
-};
-WIRE_LAYOUT(struct virtio_net_hdr, num_buffers, 10, 12);
-#define VIRTIO_NET_HDR_SHORT 10u
 
 #define VIRTIO_NET_S_LINK_UP 0x1u
 

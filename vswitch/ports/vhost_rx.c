@@ -169,27 +169,9 @@ static inline bool store_plain(struct rx_run *run, const struct pkt *pkt)
 static void make_header(const struct vhost *v, struct virtio_net_hdr *h, const struct vsw_frame *f,
 			uint32_t facts)
 {
-	memset(h, 0, sizeof(*h));
-	if (f->flags & PKT_CSUM_L4) {
-		h->flags = VIRTIO_NET_HDR_F_NEEDS_CSUM;
-		h->csum_start = le16_make(f->l4_off);
-		h->csum_offset = le16_make(f->l4 == PKT_L4_TCP ? 16 : f->l4 == PKT_L4_UDP ? 6 : 2);
-	} else if (facts & PKT_L4_GOOD && vh_has(v, VIRTIO_NET_F_GUEST_CSUM)) {
-		h->flags = VIRTIO_NET_HDR_F_DATA_VALID;
-	}
-	if (!(f->flags & PKT_GSO))
-		return;
-	h->hdr_len = le16_make(f->hdr_len);
-	h->gso_size = le16_make(f->gso_size);
-	if (f->flags & PKT_GSO_UDP)
-		h->gso_type = VIRTIO_NET_HDR_GSO_UDP_L4;
-	else
-		h->gso_type =
-			f->l3 == PKT_L3_IPV4 ? VIRTIO_NET_HDR_GSO_TCPV4 : VIRTIO_NET_HDR_GSO_TCPV6;
-	/* CWR in a large packet: on the first segment only, which is what ECN offload means. */
-	if (f->l4 == PKT_L4_TCP && f->hdr[f->l4_off + 13] & 0x80 &&
-	    vh_has(v, VIRTIO_NET_F_GUEST_ECN))
-		h->gso_type |= VIRTIO_NET_HDR_GSO_ECN;
+	vnet_hdr_make(h, f, vh_has(v, VIRTIO_NET_F_GUEST_CSUM) ? facts : 0);
+	if (!vh_has(v, VIRTIO_NET_F_GUEST_ECN))
+		h->gso_type &= (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
 }
 
 /*

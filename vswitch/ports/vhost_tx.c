@@ -24,15 +24,10 @@
 #include <string.h>
 
 #include "base/copy.h"
-#include "vswitch/checksum.h"
-#include "vswitch/parse.h"
 
 #define TX_WAIT_RETRIES 4
 /* A chain may have more than a packet can: the virtio header may take pieces of its own. */
 #define TX_MAX_IOV	(PKT_MAX_PIECES + 4)
-
-/* Debts that no packet has: vsw_send() counts it as malformed. */
-#define MALFORMED PKT_GSO
 
 /* Too large for the stack of every worker, used by one turn at a time. */
 static _Thread_local struct pkt burst[VH_BURST];
@@ -113,103 +108,33 @@ static void pkt_init(struct pkt *pkt, uint32_t len)
 	pkt->tun.set = false;
 }
 
-static void pkt_malformed(struct pkt *pkt)
+/* The segmentations that the driver may ask for. */
+static uint32_t gso_caps(const struct vhost *v)
 {
-	pkt->flags = MALFORMED;
-	pkt->gso_size = 0;
-	pkt->len = pkt->hdr_len;
-	pkt->n_pieces = 0;
-}
-
-/*
- * The sum that the header asks for, made here: of everything from @start on, where the field holds
- * the sum of the pseudo header. False: it is not where we could write it.
- */
-static bool sum_at_once(struct pkt *pkt, uint32_t start, uint32_t offset)
-{
-	uint32_t at, done = 0;
-	uint64_t sum = 0;
-	uint16_t field;
-
-	if (start >= pkt->hdr_len || start + offset + 2 > pkt->hdr_len)
-		return false;
-	done = pkt->hdr_len - start;
-	sum = cksum_short(0, pkt->hdr + start, done);
-	for (unsigned int i = 0; i < pkt->n_pieces; i++) {
-		uint64_t s = cksum->add(0, pkt->piece[i].ptr, pkt->piece[i].len);
-
-		sum = cksum_plus(sum, done & 1 ? cksum_odd(s) : s);
-		done += pkt->piece[i].len;
-	}
-	at = start + offset;
-	field = (uint16_t)~cksum_fold(sum);
-	if (!field)
-		field = 0xffff;
-	memcpy(pkt->hdr + at, &field, 2);
-	return true;
-}
-
-static uint32_t sum_offset(const struct pkt *pkt)
-{
-	switch (pkt->l4) {
-	case PKT_L4_TCP:
-		return 16;
-	case PKT_L4_UDP:
-		return 6;
-	case PKT_L4_ICMPV6:
-		return 2;
-	default:
-		return UINT32_MAX;
-	}
+	return (vh_has(v, VIRTIO_NET_F_HOST_TSO4) ? VSW_CAP_TSO4 : 0) |
+	       (vh_has(v, VIRTIO_NET_F_HOST_TSO6) ? VSW_CAP_TSO6 : 0) |
+	       (vh_has(v, VIRTIO_NET_F_HOST_USO) ? VSW_CAP_USO : 0);
 }
 
 /* The debts of a packet whose header is not all zero. False: malformed. */
 static bool take_debts(struct vring *q, struct pkt *pkt, const struct virtio_net_hdr *h)
 {
-	uint8_t gso = h->gso_type & (uint8_t)~VIRTIO_NET_HDR_GSO_ECN;
-	uint32_t start = le16_get(h->csum_start), offset = le16_get(h->csum_offset);
-	bool owed = h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, found;
-	const struct vhost *v = q->v;
+	bool gso = h->gso_type & ~VIRTIO_NET_HDR_GSO_ECN;
 
-	if (!owed)
-		return gso == VIRTIO_NET_HDR_GSO_NONE; /* section 5.1.6.2: not without a checksum */
-	/* Length fields of a large packet hold anything, which the parser has to know. */
-	if (gso == VIRTIO_NET_HDR_GSO_UDP_L4)
-		pkt->flags |= PKT_GSO_UDP;
-	else if (gso)
-		pkt->flags |= PKT_GSO_TCP;
-	pkt->gso_size = gso ? le16_get(h->gso_size) : 0;
-	if (pkt_parse(pkt) != VSW_DROP_NONE)
+	/* Section 5.1.6.2: not without a checksum. */
+	if (gso && !(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM))
 		return false;
-	found = pkt->l4_off && !pkt->fragment && start == pkt->l4_off && offset == sum_offset(pkt);
-	switch (gso) {
-	case VIRTIO_NET_HDR_GSO_NONE:
-		if (!found)
-			return sum_at_once(pkt, start, offset);
-		pkt->flags |= PKT_CSUM_L4;
-		return true;
-	case VIRTIO_NET_HDR_GSO_TCPV4:
-		found &= pkt->l3 == PKT_L3_IPV4 && vh_has(v, VIRTIO_NET_F_HOST_TSO4);
-		break;
-	case VIRTIO_NET_HDR_GSO_TCPV6:
-		found &= pkt->l3 == PKT_L3_IPV6 && vh_has(v, VIRTIO_NET_F_HOST_TSO6);
-		break;
-	case VIRTIO_NET_HDR_GSO_UDP_L4:
-		found &= vh_has(v, VIRTIO_NET_F_HOST_USO);
-		break;
-	default:
+	if (!vnet_hdr_take(pkt, h, gso_caps(q->v)))
 		return false;
-	}
-	if (found)
-		q->stats.gso++;
-	return found;
+	q->stats.gso += gso;
+	return true;
 }
 
 static inline void take_header(struct vring *q, struct pkt *pkt, const struct virtio_net_hdr *h)
 {
 	if (unlikely(h->flags & VIRTIO_NET_HDR_F_NEEDS_CSUM || h->gso_type) &&
 	    unlikely(!take_debts(q, pkt, h)))
-		pkt_malformed(pkt);
+		vnet_hdr_malformed(pkt);
 }
 
 /* A frame that lies in one piece behind its header: the usual one. */
@@ -267,7 +192,7 @@ static const char *build_chain(struct vring *q, struct pkt *pkt, uint16_t head)
 	pkt_init(pkt, 0);
 	pkt->hdr_len = 0;
 	if (c.len < q->hdr_size + PKT_MIN_LEN || c.len > q->hdr_size + PKT_MAX_LEN || too_many) {
-		pkt_malformed(pkt);
+		vnet_hdr_malformed(pkt);
 		return NULL;
 	}
 	take_front(&iov, &c.n, &h, VIRTIO_NET_HDR_SHORT);
@@ -277,7 +202,7 @@ static const char *build_chain(struct vring *q, struct pkt *pkt, uint16_t head)
 	take_front(&iov, &c.n, pkt->hdr, copy);
 	pkt->hdr_len = (uint16_t)copy;
 	if (c.n > PKT_MAX_PIECES) {
-		pkt_malformed(pkt);
+		vnet_hdr_malformed(pkt);
 		return NULL;
 	}
 	for (unsigned int i = 0; i < c.n; i++)
