@@ -65,6 +65,8 @@ static int build(struct lab_doc *ld, const struct file_lab *f, const char *file,
 		ret = lab_check_vms(ld, f, dir, lab);
 	if (!ret)
 		lab_assign_addresses(ld, f, lab);
+	if (!ret)
+		ret = lab_check_policies(ld, f, dir, lab);
 	free(dir);
 	return ret;
 }
@@ -165,6 +167,9 @@ void lab_free(struct lab *lab)
 		free(lab->vms[v].modules);
 		free(lab->vms[v].append);
 	}
+	for (unsigned int i = 0; i < lab->n_policies; i++)
+		free(lab->policies[i]);
+	free(lab->policies);
 	free(lab->vms);
 	free(lab->views);
 	free(lab->fabric.hosts);
@@ -188,6 +193,24 @@ static json_t *nic_to_json(const struct lab *lab, const struct lab_nic *nic)
 			 "moderation", lab_moderation_name(nic->moderation));
 }
 
+static json_t *texts(unsigned int n, char *const *list)
+{
+	json_t *a = json_array();
+
+	for (unsigned int i = 0; i < n; i++)
+		json_array_append_new(a, json_string(list[i]));
+	return a;
+}
+
+static json_t *labels_to_json(const struct lab_vm *vm)
+{
+	json_t *a = json_array();
+
+	for (unsigned int i = 0; i < vm->n_labels; i++)
+		json_array_append_new(a, json_string(vm->labels[i]));
+	return a;
+}
+
 static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
 {
 	json_t *nics = json_array(), *j;
@@ -200,6 +223,8 @@ static json_t *vm_to_json(const struct lab *lab, const struct lab_vm *vm)
 		      (int)vm->spare_nics, "nics", nics);
 	if (lab->fabric.on)
 		json_object_set_new(j, "host", json_string(lab->fabric.hosts[vm->host].name));
+	if (vm->n_labels)
+		json_object_set_new(j, "labels", labels_to_json(vm));
 	if (*vm->kernel)
 		json_object_set_new(j, "kernel", json_string(vm->kernel));
 	if (vm->bzimage)
@@ -236,6 +261,8 @@ json_t *lab_to_json(const struct lab *lab)
 	o = json_pack("{s:s, s:o, s:o}", "name", lab->name, "networks", nets, "vms", vms);
 	if (lab->fabric.on)
 		json_object_set_new(o, "fabric", lab_fabric_to_json(lab));
+	if (lab->n_policies)
+		json_object_set_new(o, "policy", texts(lab->n_policies, lab->policies));
 	return o;
 }
 

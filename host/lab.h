@@ -29,6 +29,9 @@
 #define LAB_VM_NICS	 16	    /* of one VM, with those added while it runs */
 #define LAB_MAX_APPEND	 1024	    /* bytes added to a kernel command line */
 #define LAB_MAX_TEXT	 (1u << 20) /* bytes of a lab file */
+#define LAB_MAX_LABELS	 16	    /* of one VM */
+#define LAB_LABEL_MAX	 79	    /* bytes: that of an application security group's name */
+#define LAB_MAX_POLICIES 16	    /* policy files */
 
 #define LAB_MTU_MIN	   68
 #define LAB_MTU_MAX	   9000
@@ -165,6 +168,7 @@ struct lab_nic {
  * @spare_nics:	root ports beyond those of @nics, for NICs added later; n_nics + spare_nics is
  *		at most LAB_VM_NICS
  * @host:	where it runs: index into lab.fabric.hosts; 0 without a fabric
+ * @labels:	the application security groups that its NICs are in (nsg.h)
  * @nics:	@n_nics of them, at most LAB_MAX_NICS from a file
  */
 struct lab_vm {
@@ -178,6 +182,8 @@ struct lab_vm {
 	enum lab_hotplug hotplug;
 	uint32_t spare_nics;
 	unsigned int host;
+	unsigned int n_labels;
+	char labels[LAB_MAX_LABELS][LAB_LABEL_MAX + 1];
 	unsigned int n_nics;
 	struct lab_nic nics[LAB_VM_NICS];
 };
@@ -235,6 +241,7 @@ struct lab_fabric {
  * @nets:	as @here sees them: a routed network has that host's part of the subnet
  * @vms:	@n_vms that run @here, and behind them those of other hosts up to @n_all. Before a host
  *		was chosen @n_vms is @n_all
+ * @policies:	absolute paths of policy files, applied when the lab comes up
  * @here:	index into fabric.hosts; -1: none was chosen, or there is no fabric
  */
 struct lab {
@@ -245,6 +252,8 @@ struct lab {
 	struct lab_net *nets;
 	unsigned int n_vms, n_all;
 	struct lab_vm *vms;
+	unsigned int n_policies;
+	char **policies;
 	struct lab_net *views; /* lab_fabric.c's own */
 };
 

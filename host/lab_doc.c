@@ -28,6 +28,13 @@ struct lab_path lab_path(const char *fmt, ...)
 
 int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_errors *errs)
 {
+	return lab_doc_init_as(ld, text, size, "a lab file",
+			       "name at least one VM under the key vms", errs);
+}
+
+int lab_doc_init_as(struct lab_doc *ld, const char *text, size_t size, const char *what,
+		    const char *remedy, struct lab_errors *errs)
+{
 	yaml_parser_t parser;
 	yaml_document_t second;
 	int ret = -EINVAL;
@@ -49,8 +56,7 @@ int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_e
 		goto out;
 	}
 	if (!yaml_document_get_root_node(&ld->doc)) {
-		lab_errors_add(errs, 0, 0, "", "name at least one VM under the key vms",
-			       "the file is empty");
+		lab_errors_add(errs, 0, 0, "", remedy, "the file is empty");
 		goto out_doc;
 	}
 	if (!yaml_parser_load(&parser, &second)) {
@@ -63,7 +69,7 @@ int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_e
 	if (yaml_document_get_root_node(&second)) {
 		lab_errors_add(errs, (unsigned int)second.start_mark.line + 1, 1, "",
 			       "remove the second document, or put it into a file of its own",
-			       "a lab file holds one YAML document");
+			       "%s holds one YAML document", what);
 		yaml_document_delete(&second);
 		goto out_doc;
 	}

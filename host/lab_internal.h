@@ -22,6 +22,9 @@ struct lab_doc {
 
 /* Parse. 0 or -EINVAL with an error added; then there is nothing to free. */
 int lab_doc_init(struct lab_doc *ld, const char *text, size_t size, struct lab_errors *errs);
+/* The same of another kind of file. @what: "a policy file"; @remedy: when it is empty. */
+int lab_doc_init_as(struct lab_doc *ld, const char *text, size_t size, const char *what,
+		    const char *remedy, struct lab_errors *errs);
 void lab_doc_fini(struct lab_doc *ld);
 /* Compare the document with the schema that maps it and report every difference. */
 void lab_doc_check(struct lab_doc *ld, const cyaml_schema_value_t *schema);
@@ -60,6 +63,8 @@ struct file_vm {
 	char *name, *host, *kernel, *bzimage, *modules, *memory, *append;
 	uint32_t *cpus, *spare_nics;
 	enum lab_hotplug *hotplug;
+	char **labels;
+	unsigned int labels_count;
 	struct file_nic *nics;
 	unsigned int nics_count;
 };
@@ -104,6 +109,8 @@ struct file_lab {
 	unsigned int networks_count;
 	struct file_vm *vms;
 	unsigned int vms_count;
+	char **policy;
+	unsigned int policy_count;
 };
 
 /* lab_schema.c */
@@ -134,6 +141,14 @@ uint32_t lab_check_range(struct lab_doc *ld, const char *path, const uint32_t *g
 int lab_absolute(const char *dir, const char *path, char **out);
 /* @dir: folder that relative paths start from. 0 or -ENOMEM. */
 int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir, struct lab *lab);
+
+/* ---- lab_policy.c: labels of VMs, policy files ---- */
+
+void lab_check_labels(struct lab_doc *ld, unsigned int v, const struct file_vm *f,
+		      struct lab_vm *vm);
+/* 0 or -ENOMEM. */
+int lab_check_policies(struct lab_doc *ld, const struct file_lab *f, const char *dir,
+		       struct lab *lab);
 
 /* ---- lab_nic.c: names, networks, MACs, paths ---- */
 

@@ -51,6 +51,10 @@ static const cyaml_schema_value_t nic_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_nic, nic_fields),
 };
 
+static const cyaml_schema_value_t text_value = {
+	CYAML_VALUE_STRING(CYAML_FLAG_POINTER, char, 0, TEXT_MAX),
+};
+
 static const cyaml_schema_field_t vm_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_vm, name, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("host", OPT, struct file_vm, host, 0, TEXT_MAX),
@@ -63,6 +67,7 @@ static const cyaml_schema_field_t vm_fields[] = {
 	CYAML_FIELD_ENUM_PTR("hotplug", OPT | CYAML_FLAG_STRICT, struct file_vm, hotplug,
 			     hotplug_words, ARRAY_SIZE(hotplug_words)),
 	CYAML_FIELD_UINT_PTR("spare_nics", OPT, struct file_vm, spare_nics),
+	CYAML_FIELD_SEQUENCE("labels", OPT, struct file_vm, labels, &text_value, 0, LAB_MAX_LABELS),
 	CYAML_FIELD_SEQUENCE("nics", OPT, struct file_vm, nics, &nic_value, 0, LAB_MAX_NICS),
 	CYAML_FIELD_END,
 };
@@ -143,6 +148,8 @@ static const cyaml_schema_field_t lab_fields[] = {
 			     LAB_MAX_NETS),
 	CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct file_lab, vms, &vm_value, 1,
 			     LAB_MAX_VMS),
+	CYAML_FIELD_SEQUENCE("policy", OPT, struct file_lab, policy, &text_value, 0,
+			     LAB_MAX_POLICIES),
 	CYAML_FIELD_END,
 };
 const cyaml_schema_value_t lab_schema = {

@@ -222,6 +222,7 @@ int lab_check_vms(struct lab_doc *ld, const struct file_lab *f, const char *dir,
 		vm->memory_mb = check_memory(ld, lab_path("%s.memory", at.s).s, fv->memory);
 		vm->hotplug = fv->hotplug ? *fv->hotplug : LAB_HOTPLUG_ACPI;
 		lab_check_vm_host(ld, v, fv->host, lab, vm);
+		lab_check_labels(ld, v, fv, vm);
 		lab_check_nics(ld, v, fv, lab, vm);
 		vm->spare_nics =
 			lab_check_range(ld, lab_path("%s.spare_nics", at.s).s, fv->spare_nics, 0,
