@@ -21,7 +21,10 @@ static const char *const names[] = {
 	[VSW_DROP_NO_ROUTE] = "no-route",
 	[VSW_DROP_NO_NEIGHBOUR] = "no-neighbour",
 	[VSW_DROP_NO_REMOTE] = "no-remote",
-	[VSW_DROP_TTL] = "ttl",
+	[VSW_DROP_TTL] = "ttl-expired",
+	[VSW_DROP_POLICY] = "policy",
+	[VSW_DROP_FLOWS] = "flow-limit",
+	[VSW_DROP_NAT_PORTS] = "nat-ports",
 	[VSW_DROP_REWRITE] = "rewrite",
 };
 /* clang-format on */

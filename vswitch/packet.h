@@ -57,6 +57,9 @@ enum vsw_drop {
 	VSW_DROP_NO_NEIGHBOUR, /* the next hop does not answer who it is */
 	VSW_DROP_NO_REMOTE,   /* a tunnel knows no host for the address */
 	VSW_DROP_TTL,	      /* time to live used up on the way */
+	VSW_DROP_POLICY,      /* a rule denies it */
+	VSW_DROP_FLOWS,	      /* no room for one more connection */
+	VSW_DROP_NAT_PORTS,   /* no port left for its translation */
 	VSW_DROP_REWRITE,     /* policy changes a header that cannot be changed (xpose.h) */
 	VSW_N_DROPS
 };

@@ -32,34 +32,7 @@
 #include "vswitch/offload.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"
-#include "vswitch/switch_internal.h"
-
-#define TYPE_VLAN   0x8100
-#define TYPE_8021AD 0x88a8
-#define VID_MASK    0x0fff
-
-enum verdict { UNICAST, FLOOD, DROP };
-
-/* A run: pkts[first, first + n), all with this verdict. */
-struct run {
-	enum verdict verdict;
-	enum vsw_drop why;
-	struct vsw_port *to;
-	unsigned int first, n;
-};
-
-struct burst {
-	struct vsw_port *from;
-	struct vsw_port *path; /* the port that sent, when it is a path of @from; else NULL */
-	struct vsw_net *net;
-	struct capture *capture;
-	struct pkt **pkts;
-	uint64_t own, now;	     /* sender's address; clock, when it was read */
-	uint64_t last_mac, last_src; /* of the packet before: destination, source */
-	uint32_t last_vid;
-	struct run last;
-	uint64_t packets, bytes, gso; /* consumed */
-};
+#include "vswitch/send_internal.h"
 
 /* Set while a delivery to a captured port is under way: was its packet dropped or parked there? */
 static _Thread_local bool dropped_there;
@@ -148,8 +121,10 @@ static void tx_drop(struct burst *b, const struct pkt *pkt, enum vsw_drop why)
 }
 
 /* A packet is through, one way or another: as far as its sender goes, it has left. */
-static inline void consumed(struct burst *b, struct pkt *pkt, enum vsw_drop why)
+static inline void consumed(struct burst *b, unsigned int i, enum vsw_drop why)
 {
+	struct pkt *pkt = b->sent[i];
+
 	pkt->seg_done = 0;
 	if (unlikely(pkt->flags & (PKT_GSO | PKT_VLAN)) && why != VSW_DROP_MALFORMED) {
 		b->packets += pkt_n_segs(pkt);
@@ -159,6 +134,8 @@ static inline void consumed(struct burst *b, struct pkt *pkt, enum vsw_drop why)
 		b->packets++;
 		b->bytes += pkt->len;
 	}
+	if (unlikely(b->special))
+		special_consumed(b, i, why);
 	if (unlikely(b->capture))
 		capture_packet(b->capture, b->path, pkt, CAPTURE_TX, why, 0);
 }
@@ -240,12 +217,12 @@ unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct 
 static void drop_run(struct burst *b, struct run *r, struct vsw_port *to, enum vsw_drop why)
 {
 	for (; r->n; r->n--) {
-		struct pkt *pkt = b->pkts[r->first++];
+		struct pkt *pkt = b->pkts[r->first];
 
 		if (to)
 			vsw_port_drop(to, pkt, why);
 		tx_drop(b, pkt, why);
-		consumed(b, pkt, why);
+		consumed(b, r->first++, why);
 	}
 }
 
@@ -269,7 +246,7 @@ static bool run_unicast(struct burst *b, struct run *r)
 		struct pkt *pkt;
 
 		for (unsigned int i = 0; i < got; i++)
-			consumed(b, b->pkts[r->first + i], VSW_DROP_NONE);
+			consumed(b, r->first + i, VSW_DROP_NONE);
 		r->first += got;
 		r->n -= got;
 		if (likely(!r->n))
@@ -280,18 +257,34 @@ static bool run_unicast(struct burst *b, struct run *r)
 		}
 		pkt = b->pkts[r->first];
 		if (!(pkt->flags & PKT_NO_WAIT) && wait_is_worth(to, b->path ? b->path : b->from)) {
-			pkt->waits_for = to;
+			b->sent[r->first]->waits_for = to;
+			b->sent[r->first]->seg_done = pkt->seg_done;
 			wait_note_failure(to, wakes);
 			count_wait(b);
 			return false;
 		}
 		drop_no_buffer(to, pkt);
 		tx_drop(b, pkt, VSW_DROP_NO_BUFFER);
-		consumed(b, pkt, VSW_DROP_NO_BUFFER);
-		r->first++;
+		consumed(b, r->first++, VSW_DROP_NO_BUFFER);
 		r->n--;
 	}
 	return true;
+}
+
+void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n)
+{
+	unsigned int done = 0;
+
+	for (;;) {
+		done += deliver(to, pkts + done, n - done);
+		if (done == n)
+			break;
+		if (takes_packets(to))
+			drop_no_buffer(to, pkts[done]);
+		else
+			vsw_port_drop(to, pkts[done], VSW_DROP_LINK_DOWN);
+		pkts[done++]->seg_done = 0;
+	}
 }
 
 /* To everybody else. Nobody waits for a flood: a receiver without buffers misses it. */
@@ -305,33 +298,26 @@ static void run_flood(struct burst *b, struct run *r)
 
 	for (unsigned int i = 0; i < l->n; i++) {
 		struct vsw_port *to = l->port[i];
-		unsigned int done = 0;
 
 		if (to == b->from || !takes_packets(to))
 			continue;
 		why = VSW_DROP_NONE;
-		for (;;) {
-			done += deliver(to, pkts + done, r->n - done);
-			if (done == r->n)
-				break;
-			if (takes_packets(to))
-				drop_no_buffer(to, pkts[done]);
-			else
-				vsw_port_drop(to, pkts[done], VSW_DROP_LINK_DOWN);
-			pkts[done++]->seg_done = 0;
-		}
+		if (unlikely(b->special))
+			special_flood(b, to, pkts, r->n);
+		else
+			send_flood_to(to, pkts, r->n);
 		pkts[0]->seg_done = seg_done;
 	}
 	for (unsigned int i = 0; i < r->n; i++) {
 		if (why != VSW_DROP_NONE)
 			tx_drop(b, pkts[i], why);
-		consumed(b, pkts[i], why);
+		consumed(b, r->first + i, why);
 	}
 	r->first += r->n;
 	r->n = 0;
 }
 
-static bool run_end(struct burst *b, struct run *r)
+bool send_run_end(struct burst *b, struct run *r)
 {
 	bool done = true;
 
@@ -354,30 +340,10 @@ static inline uint64_t load_mac(const uint8_t *p)
 	return be64_load(p) >> 16;
 }
 
-/* Tagged beside or inside the frame; a priority tag is VLAN 0, like none. */
-static inline uint32_t vlan_id(const struct pkt *pkt)
-{
-	uint16_t type;
-
-	if (unlikely(pkt->flags & PKT_VLAN))
-		return pkt->vlan_tci & VID_MASK;
-	type = be16_load(pkt->hdr + 12);
-	if (unlikely(type == TYPE_VLAN || type == TYPE_8021AD) && pkt->hdr_len >= 16)
-		return be16_load(pkt->hdr + 14) & VID_MASK;
-	return 0;
-}
-
-static void set_drop(struct run *r, enum vsw_drop why, struct vsw_port *to)
-{
-	r->verdict = DROP;
-	r->why = why;
-	r->to = to;
-}
-
-static inline void judge(struct burst *b, const struct pkt *pkt, struct run *r)
+static inline void find_way(struct burst *b, const struct pkt *pkt, struct run *r)
 {
 	uint64_t dst = load_mac(pkt->hdr), src = load_mac(pkt->hdr + 6);
-	uint32_t vid = vlan_id(pkt);
+	uint32_t vid = send_vlan_id(pkt);
 	struct vsw_port *to;
 
 	if (likely(dst == b->last_mac && src == b->last_src && vid == b->last_vid)) {
@@ -390,7 +356,7 @@ static inline void judge(struct burst *b, const struct pkt *pkt, struct run *r)
 	r->to = NULL;
 	r->why = VSW_DROP_NONE;
 	if (unlikely(!src || (src >> 40 & 1))) {
-		set_drop(r, VSW_DROP_SRC_INVALID, NULL);
+		run_drop(r, VSW_DROP_SRC_INVALID, NULL);
 		goto out;
 	}
 	if (src != b->own) {
@@ -406,12 +372,17 @@ static inline void judge(struct burst *b, const struct pkt *pkt, struct run *r)
 		r->to = to;
 		r->verdict = UNICAST;
 		if (to == b->from)
-			set_drop(r, VSW_DROP_SAME_PORT, NULL);
+			run_drop(r, VSW_DROP_SAME_PORT, NULL);
 		else if (!takes_packets(to))
-			set_drop(r, VSW_DROP_LINK_DOWN, to);
+			run_drop(r, VSW_DROP_LINK_DOWN, to);
 	}
 out:
 	b->last = *r;
+}
+
+void send_find_way(struct burst *b, const struct pkt *pkt, struct run *r)
+{
+	find_way(b, pkt, r);
 }
 
 static unsigned int drop_all(struct burst *b, unsigned int n, enum vsw_drop why)
@@ -420,7 +391,7 @@ static unsigned int drop_all(struct burst *b, unsigned int n, enum vsw_drop why)
 		enum vsw_drop bad = pkt_parse(b->pkts[i]);
 
 		tx_drop(b, b->pkts[i], bad ? bad : why);
-		consumed(b, b->pkts[i], bad ? bad : why);
+		consumed(b, i, bad ? bad : why);
 	}
 	return n;
 }
@@ -437,21 +408,20 @@ static unsigned int send_burst(struct burst *b, unsigned int n)
 			__builtin_prefetch(b->pkts[i + 1]->hdr);
 		why = pkt_parse(b->pkts[i]);
 		if (likely(why == VSW_DROP_NONE))
-			judge(b, b->pkts[i], &next);
+			find_way(b, b->pkts[i], &next);
 		else
-			set_drop(&next, why, NULL);
-		if (run.n && next.verdict == run.verdict && next.to == run.to &&
-		    next.why == run.why) {
+			run_drop(&next, why, NULL);
+		if (run.n && run_goes_on(&run, &next)) {
 			run.n++;
 			continue;
 		}
-		if (!run_end(b, &run))
+		if (!send_run_end(b, &run))
 			return run.first;
 		run = next;
 		run.first = i;
 		run.n = 1;
 	}
-	run_end(b, &run);
+	send_run_end(b, &run);
 	return run.first;
 }
 
@@ -466,7 +436,7 @@ static inline void count_sent(const struct burst *b, struct vsw_port *port)
 unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 {
 	/* No packet has this destination: 48 bits. */
-	struct burst b = {.from = port, .pkts = pkts, .last_mac = UINT64_MAX};
+	struct burst b = {.from = port, .pkts = pkts, .sent = pkts, .last_mac = UINT64_MAX};
 	struct vsw_port *outer;
 	unsigned int done;
 
@@ -485,8 +455,10 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 		done = drop_all(&b, n, VSW_DROP_NO_PORT);
 	else if (unlikely(!atomic_load_explicit(&b.from->link, memory_order_relaxed)))
 		done = drop_all(&b, n, VSW_DROP_LINK_DOWN);
-	else
+	else if (likely(!atomic_load_explicit(&b.net->n_special, memory_order_relaxed)))
 		done = send_burst(&b, n);
+	else
+		done = special_burst(&b, n);
 	if (done) {
 		count_sent(&b, port);
 		if (outer)

@@ -23,6 +23,7 @@ struct vsw_net {
 	uint32_t mtu;
 	struct fdb *fdb;
 	_Atomic(struct port_list *) ports;
+	_Atomic int n_special; /* ports with a policy or features: bursts go send_special.c's way */
 };
 
 /* Milliseconds of now_ns(), never 0. */

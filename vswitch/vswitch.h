@@ -7,6 +7,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "vswitch/policy/policy.h"
 #include "vswitch/port.h"
 
 struct vsw;
@@ -65,5 +66,78 @@ int vsw_capture_start(struct vsw_port *port, int fd, uint32_t snaplen);
 /* Stops, flushes, closes. @port: as above, or another path of that name. */
 void vsw_capture_stop(struct vsw_port *port);
 bool vsw_capture_active(struct vsw_port *port);
+
+/* ---- Policy: port_policy.c ------------------------------------------------------------------ */
+
+/**
+ * struct vsw_policy_change - One port's new policy
+ * @port:	attached; a vNIC's own port, or a plain one; never a path
+ * @policy:	NULL: none. The port takes a reference of its own
+ */
+struct vsw_policy_change {
+	struct vsw_port *port;
+	struct policy *policy;
+};
+
+/**
+ * vsw_policy_publish() - Give ports their policies, all at one moment
+ * @flush:	connections that the new policy would not have let in are cut with their next packet;
+ *		else they stay
+ *
+ * A burst is judged by what was in force when it began, at all its ports: no packet sees half of it.
+ * Waits for bursts under way. Control thread.
+ * Return: 0; -ENOMEM, -EINVAL (a path, or not attached): then nothing has changed.
+ */
+int vsw_policy_publish(const struct vsw_policy_change *changes, unsigned int n, bool flush);
+/* One port's. */
+int vsw_port_set_policy(struct vsw_port *port, struct policy *policy, bool flush);
+/* The policy in force, borrowed until the next change; NULL: none. */
+struct policy *vsw_port_policy(const struct vsw_port *port);
+
+struct vsw_flow_conf {
+	uint32_t max; /* connections of one port; 0: 131072 */
+	uint32_t embryonic_ms, established_ms, time_wait_ms, reset_ms, other_ms; /* 0: the default */
+};
+/* Of ports that get their first policy after it. Control thread. */
+void vsw_flow_configure(const struct vsw_flow_conf *conf);
+
+/* To be called each VSW_TICK_MS by the control thread: expiry of connections. */
+#define VSW_TICK_MS 250
+void vsw_tick(struct vsw *vsw);
+
+struct vsw_flow_stats {
+	uint32_t n, max;
+	uint64_t made, expired, cut;
+	uint64_t full, full_share; /* packets without room; of these: for their sender's share */
+	uint64_t denied[POLICY_N_DIRS];
+	uint64_t resimulated, kept; /* judged anew; of these: kept though denied */
+};
+/* False: the port never had a policy. */
+bool vsw_port_flow_stats(const struct vsw_port *port, struct vsw_flow_stats *s);
+
+/**
+ * struct vsw_flow_info - One connection, as its port sees it
+ * @outside_ip, @outside_port: the guest's address as the network sees it, when @translated
+ * @rule:	layer/group/rule that let it in; "" when a policy has come since
+ */
+struct vsw_flow_info {
+	uint8_t proto;
+	uint16_t vid;
+	uint8_t local[16], remote[16], outside[16];
+	uint16_t lport, rport, outside_port;
+	bool translated, offloaded, kept, stale;
+	enum policy_dir origin;
+	const char *state;
+	uint64_t packets[POLICY_N_DIRS], bytes[POLICY_N_DIRS];
+	uint64_t age_ms, idle_ms, expires_ms;
+	uint32_t mark;
+	const char *layer, *group, *rule; /* "": no rule, or one of a policy before */
+};
+/* Each connection; @fn must be short and gets texts that live no longer. False ends it. */
+void vsw_port_flows(struct vsw_port *port, bool (*fn)(void *arg, const struct vsw_flow_info *f),
+		    void *arg);
+/* Ends those that @fn picks: their next packet is judged as a first one. Returns how many. */
+size_t vsw_port_flows_cut(struct vsw_port *port,
+			  bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg);
 
 #endif

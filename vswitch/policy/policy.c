@@ -137,6 +137,11 @@ bool policy_limit_take(struct policy_limit *l, uint64_t bytes, uint64_t now)
 	return true;
 }
 
+void policy_limit_give(struct policy_limit *l, uint64_t bytes)
+{
+	atomic_fetch_sub(&l->due_ns, bytes * 8000 / l->mbps);
+}
+
 struct policy_meter *policy_meter_get(struct policy_meter *m)
 {
 	if (m)

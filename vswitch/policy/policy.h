@@ -136,6 +136,8 @@ struct policy_limit *policy_limit_get(struct policy_limit *l);
 void policy_limit_put(struct policy_limit *l);
 /* May @bytes pass now (ns of now_ns())? Any thread. */
 bool policy_limit_take(struct policy_limit *l, uint64_t bytes, uint64_t now);
+/* They did not, after all. */
+void policy_limit_give(struct policy_limit *l, uint64_t bytes);
 
 struct policy_meter {
 	_Atomic unsigned int refs;

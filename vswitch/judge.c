@@ -1,0 +1,481 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the judging of packets at a port with policy, beyond the usual case of a known connection in
+ * a steady state (judge.h).
+ *
+ * Theory. A packet of a known connection is let through without asking any rule. What is left:
+ *
+ * - No record: the layers are walked. Denied: dropped, nothing is kept. Allowed: a record is made,
+ *   with its other direction open but not yet judged.
+ * - A record, but this direction was not judged: the first answer. The layers that let the first
+ *   packet pass with a stateful rule are skipped, one that translated is undone, others are asked.
+ * - A record that an earlier policy judged: its first direction is judged anew, by what its key
+ * says. Allowed: its answers are open again. Denied, or translated otherwise: an existing
+ * connection stays as it is, unless the policy came with a flush; then it is cut. Only so many a
+ * tick are judged anew, others go on as before meanwhile, so that a change of policy costs no burst
+ * of walks. With a flush there is no such limit.
+ * - No connection (ARP, groups, fragments, ICMP errors): walked each time. An ICMP error about a
+ *   known connection passes.
+ */
+#include "vswitch/judge.h"
+
+#include <netinet/in.h>
+
+#include "base/wire.h"
+#include "vswitch/icmp.h"
+
+/* ---- Results -------------------------------------------------------------------------------- */
+
+static enum vsw_drop denied(struct judging *j, const struct policy_result *res)
+{
+	atomic_fetch_add_explicit(&j->pp->denied[j->dir], 1, memory_order_relaxed);
+	j->flow = NULL;
+	j->layer = res->layer;
+	j->group = res->group;
+	j->rule = res->rule;
+	return res->no_nat_port ? VSW_DROP_NAT_PORTS : VSW_DROP_POLICY;
+}
+
+static bool half_is_plain(const struct policy_result *res)
+{
+	return !res->xpose.flags && !res->n_limits && !res->n_meters && !res->mirror && !res->mark;
+}
+
+/* References to limits and meters are the caller's to take: see hold_half(). */
+static void fill_half(struct flow_half *h, const struct policy *p, const struct policy_result *res)
+{
+	h->xpose = res->xpose;
+	h->n_limits = res->n_limits;
+	h->n_meters = res->n_meters;
+	for (unsigned int i = 0; i < res->n_limits; i++)
+		h->limits[i] = res->limits[i];
+	for (unsigned int i = 0; i < res->n_meters; i++)
+		h->meters[i] = policy_meter(p, res->meters[i]);
+	h->mirror = res->mirror;
+	h->mark = res->mark;
+}
+
+static void hold_half(struct flow_half *h)
+{
+	for (unsigned int i = 0; i < h->n_limits; i++)
+		policy_limit_get(h->limits[i]);
+	for (unsigned int i = 0; i < h->n_meters; i++)
+		policy_meter_get(h->meters[i]);
+}
+
+/* ---- Address translation -------------------------------------------------------------------- */
+
+static bool is_icmp(uint8_t proto)
+{
+	return proto == IPPROTO_ICMP || proto == IPPROTO_ICMPV6;
+}
+
+static void set_local_port(struct flow_key *key, uint16_t port)
+{
+	key->lport = port;
+	if (is_icmp(key->proto))
+		key->rport = port;
+}
+
+/* Who asks for a port. */
+struct port_search {
+	const struct flow_table *flows;
+	const struct flow_key *key;
+	uint32_t hash;
+	const struct flow_extra *now; /* of a connection that has one; else NULL */
+};
+
+/* A port of the range such that the connection's key outside is nobody else's. */
+static bool choose_port(void *arg, const struct policy_action *a, const struct policy_fields *f,
+			uint16_t *port)
+{
+	const struct port_search *s = arg;
+	struct flow_key alias = *s->key;
+	uint32_t n = (uint32_t)a->nat_port.hi - a->nat_port.lo + 1;
+
+	(void)f;
+	memcpy(alias.local, a->nat_addr, 16);
+	if (s->now && !memcmp(s->now->alias.local, a->nat_addr, 16) &&
+	    s->now->alias.lport >= a->nat_port.lo && s->now->alias.lport <= a->nat_port.hi) {
+		*port = s->now->alias.lport;
+		return true;
+	}
+	for (uint32_t i = 0; i < n; i++) {
+		*port = (uint16_t)(a->nat_port.lo + (s->hash + i) % n);
+		set_local_port(&alias, *port);
+		if (!flow_alias_taken(s->flows, &alias))
+			return true;
+	}
+	return false;
+}
+
+/*
+ * The connection's two keys: @inside as the guest has it, @alias as the network has it. @key: the
+ * packet's before the walk. True: they differ.
+ */
+static bool two_keys(const struct flow_key *key, enum policy_dir dir,
+		     const struct policy_result *res, struct flow_key *inside,
+		     struct flow_key *alias)
+{
+	const struct vsw_xpose *x = &res->xpose;
+	struct flow_key *other = dir == POLICY_OUT ? alias : inside;
+
+	*inside = *alias = *key;
+	if (res->conn.nat_layer < 0)
+		return false;
+	if (dir == POLICY_OUT) {
+		if (x->flags & XPOSE_IP_SRC)
+			memcpy(other->local, x->ip_src, 16);
+		if (x->flags & XPOSE_L4_SRC)
+			set_local_port(other, x->l4_src);
+	} else {
+		if (x->flags & XPOSE_IP_DST)
+			memcpy(other->local, x->ip_dst, 16);
+		if (x->flags & XPOSE_L4_DST)
+			set_local_port(other, x->l4_dst);
+	}
+	return !flow_key_same(inside, alias);
+}
+
+/* What undoes the translation of @f on a packet against its first direction. */
+static void undo_of(const struct flow *f, const struct flow_extra *x, struct policy_conn *conn)
+{
+	bool out = f->origin == POLICY_OUT;
+	const struct flow_key *to = out ? &f->key : &x->alias;
+	struct vsw_xpose *b = &conn->back;
+
+	*conn = (struct policy_conn){.stateful = f->conn_stateful, .nat_layer = f->nat_layer};
+	if (!x || !(atomic_load(&f->flags) & FLOW_ALIAS)) {
+		conn->nat_layer = -1;
+		return;
+	}
+	b->flags = out ? XPOSE_IP_DST : XPOSE_IP_SRC;
+	memcpy(out ? b->ip_dst : b->ip_src, to->local, 16);
+	if (f->key.lport == x->alias.lport)
+		return;
+	b->flags |= out ? XPOSE_L4_DST : XPOSE_L4_SRC;
+	*(out ? &b->l4_dst : &b->l4_src) = to->lport;
+}
+
+/* ---- Records ------------------------------------------------------------------------------- */
+
+static enum vsw_drop make_record(struct judging *j, const struct pkt *pkt,
+				 const struct policy_result *res)
+{
+	struct flow_new n = {.gen = j->v->gen,
+			     .idle_ms = res->idle_ms,
+			     .origin = j->dir,
+			     .state = flow_first_state(pkt->l4_proto, judge_tcp_flags(pkt)),
+			     .share = j->share,
+			     .share_max = j->share_max,
+			     .conn_stateful = res->conn.stateful,
+			     .nat_layer = res->conn.nat_layer,
+			     .layer = res->layer,
+			     .group = res->group,
+			     .rule = res->rule};
+	struct flow_key alias;
+	struct flow_extra *x;
+	bool made;
+
+	n.alias = two_keys(&j->key, j->dir, res, &n.key, &alias);
+	if (n.alias || !half_is_plain(res)) {
+		n.extra = x = flow_extra_new();
+		if (!x)
+			return VSW_DROP_FLOWS;
+		fill_half(&x->half[j->dir], j->v->policy, res);
+		hold_half(&x->half[j->dir]);
+		x->alias = alias;
+		x->alias_hash = flow_hash(&alias);
+	}
+	j->flow = flow_insert(j->pp->flows, &n, j->now_ms, &made);
+	if (!j->flow)
+		return VSW_DROP_FLOWS;
+	x = atomic_load_explicit(&j->flow->extra, memory_order_acquire);
+	j->half = x ? &x->half[j->dir] : NULL;
+	return VSW_DROP_NONE;
+}
+
+static void walk(struct judging *j, const struct pkt *pkt, struct policy_fields *f,
+		 struct policy_result *res, const struct policy_conn *reply)
+{
+	struct port_search s = {.flows = j->pp->flows, .key = &j->key, .hash = j->hash};
+	const struct policy_ctx ctx = {.reply = reply,
+				       .nat_port = j->has_key ? choose_port : NULL,
+				       .arg = &s,
+				       .trace = j->trace};
+
+	policy_fields_from(f, pkt);
+	policy_walk(j->v->policy, j->dir, f, res, &ctx);
+}
+
+static enum vsw_drop first_packet(struct judging *j, const struct pkt *pkt)
+{
+	struct policy_result res;
+	struct policy_fields f;
+
+	walk(j, pkt, &f, &res, NULL);
+	if (res.verdict == POLICY_DENY)
+		return denied(j, &res);
+	if (j->has_key && j->may_make)
+		return make_record(j, pkt, &res);
+	if (!half_is_plain(&res)) {
+		fill_half(&j->own_half, j->v->policy, &res);
+		j->half = &j->own_half;
+	}
+	return VSW_DROP_NONE;
+}
+
+/* A copy of what @f needs, with its references; half @dir is left empty. NULL: no memory. */
+static struct flow_extra *copy_extra(const struct flow_extra *old, enum policy_dir dir)
+{
+	enum policy_dir other = dir == POLICY_OUT ? POLICY_IN : POLICY_OUT;
+	struct flow_extra *x = flow_extra_new();
+
+	if (x && old) {
+		x->half[other] = old->half[other];
+		hold_half(&x->half[other]);
+		x->alias = old->alias;
+		x->alias_hash = old->alias_hash;
+	}
+	return x;
+}
+
+/* The first packet in a direction that was not judged yet. */
+static enum vsw_drop first_answer(struct judging *j, const struct pkt *pkt)
+{
+	struct flow_change c = {.gen = j->v->gen, .set = (uint8_t)(FLOW_OUT_OK << j->dir)};
+	struct flow *flow = j->flow;
+	struct flow_extra *old = atomic_load_explicit(&flow->extra, memory_order_acquire), *x;
+	struct policy_result res;
+	struct policy_fields f;
+	struct policy_conn conn;
+
+	undo_of(flow, old, &conn);
+	walk(j, pkt, &f, &res, (uint8_t)j->dir == flow->origin ? NULL : &conn);
+	if (res.verdict == POLICY_DENY)
+		return denied(j, &res);
+	if (j->trace) {
+		fill_half(&j->own_half, j->v->policy, &res);
+		j->half = &j->own_half;
+		return VSW_DROP_NONE;
+	}
+	if (old || !half_is_plain(&res)) {
+		c.replace = true;
+		c.extra = copy_extra(old, j->dir);
+		if (!c.extra)
+			return VSW_DROP_FLOWS;
+		fill_half(&c.extra->half[j->dir], j->v->policy, &res);
+		hold_half(&c.extra->half[j->dir]);
+	}
+	/* Its gen stays: somebody may be judging it anew for another one. */
+	c.gen = atomic_load(&flow->gen);
+	flow_change(j->pp->flows, flow, &c);
+	x = atomic_load_explicit(&flow->extra, memory_order_acquire);
+	j->half = x ? &x->half[j->dir] : NULL;
+	return VSW_DROP_NONE;
+}
+
+/* ---- Judging anew --------------------------------------------------------------------------- */
+
+static bool must_be_now(const struct judging *j, uint32_t gen)
+{
+	return (int32_t)(gen - j->v->flush_gen) < 0;
+}
+
+/* What rules would have seen of the connection's first packet. */
+static void first_fields(const struct flow *f, const struct flow_extra *x, const struct judging *j,
+			 const struct pkt *pkt, struct policy_fields *to)
+{
+	bool out = f->origin == POLICY_OUT, same = (uint8_t)j->dir == f->origin;
+	bool alias = x && (atomic_load(&f->flags) & FLOW_ALIAS);
+	const struct flow_key *key = !out && alias ? &x->alias : &f->key;
+	struct policy_fields now;
+
+	policy_fields_from(&now, pkt);
+	*to = now;
+	to->src_mac = same ? now.src_mac : now.dst_mac;
+	to->dst_mac = same ? now.dst_mac : now.src_mac;
+	memcpy(to->src, out ? key->local : key->remote, 16);
+	memcpy(to->dst, out ? key->remote : key->local, 16);
+	to->sport = out ? key->lport : key->rport;
+	to->dport = out ? key->rport : key->lport;
+	if (is_icmp(key->proto)) {
+		to->has_ident = true;
+		to->ident = key->lport;
+		to->sport = key->proto == IPPROTO_ICMP ? 8 : 128;
+		to->dport = 0;
+	}
+}
+
+static enum vsw_drop cut_or_keep(struct judging *j, const struct policy_result *res)
+{
+	const struct flow_change keep = {.gen = j->v->gen, .set = FLOW_KEPT};
+	struct flow *f = j->flow;
+
+	if (must_be_now(j, atomic_load(&f->gen))) {
+		flow_remove(j->pp->flows, f, true);
+		return denied(j, res);
+	}
+	if (flow_change(j->pp->flows, f, &keep))
+		atomic_fetch_add_explicit(&j->pp->kept, 1, memory_order_relaxed);
+	return VSW_DROP_NONE;
+}
+
+/* @res allows: is the translation the one that it has? */
+static bool same_alias(const struct flow *f, const struct flow_extra *x,
+		       const struct policy_result *res)
+{
+	bool has = atomic_load(&f->flags) & FLOW_ALIAS;
+	struct flow_key inside, alias;
+	bool two = two_keys(f->origin == POLICY_OUT || !has ? &f->key : &x->alias,
+			    (enum policy_dir)f->origin, res, &inside, &alias);
+
+	if (two != has)
+		return false;
+	return !has || (flow_key_same(&inside, &f->key) && flow_key_same(&alias, &x->alias));
+}
+
+/* The connection under today's policy. VSW_DROP_NONE: it goes on. */
+static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt)
+{
+	struct flow *f = j->flow;
+	enum policy_dir origin = (enum policy_dir)f->origin;
+	struct flow_extra *old = atomic_load_explicit(&f->extra, memory_order_acquire);
+	struct port_search s = {.flows = j->pp->flows, .key = &f->key, .hash = f->hash, .now = old};
+	const struct policy_ctx ctx = {.nat_port = choose_port, .arg = &s};
+	uint8_t ok = (uint8_t)(FLOW_OUT_OK << origin);
+	struct policy_result res;
+	struct policy_fields fields;
+	struct flow_change c;
+
+	atomic_fetch_add_explicit(&j->pp->resimulated, 1, memory_order_relaxed);
+	first_fields(f, old, j, pkt, &fields);
+	policy_walk(j->v->policy, origin, &fields, &res, &ctx);
+	if (res.verdict == POLICY_DENY || !same_alias(f, old, &res))
+		return cut_or_keep(j, &res);
+	c = (struct flow_change){.gen = j->v->gen,
+				 .set = ok,
+				 .clear = (FLOW_OUT_OK | FLOW_IN_OK | FLOW_KEPT) & ~ok,
+				 .replace = true,
+				 .conn_stateful = res.conn.stateful,
+				 .idle_ms = res.idle_ms,
+				 .layer = res.layer,
+				 .group = res.group,
+				 .rule = res.rule,
+				 .new_rule = true};
+	if ((atomic_load(&f->flags) & FLOW_ALIAS) || !half_is_plain(&res)) {
+		c.extra = flow_extra_new();
+		if (!c.extra)
+			return VSW_DROP_NONE; /* as before; the next packet tries again */
+		fill_half(&c.extra->half[origin], j->v->policy, &res);
+		hold_half(&c.extra->half[origin]);
+		if (old) {
+			c.extra->alias = old->alias;
+			c.extra->alias_hash = old->alias_hash;
+		}
+	}
+	flow_change(j->pp->flows, f, &c);
+	return VSW_DROP_NONE;
+}
+
+/* ---- Everything else ------------------------------------------------------------------------ */
+
+/* The connection that an ICMP error is about, as this port sees it. */
+static struct flow *quoted_flow(const struct judging *j, const struct pkt *pkt)
+{
+	const uint8_t *h = pkt->hdr;
+	struct flow_key key, seen;
+	struct icmp_quote q;
+
+	if (!icmp_quote(pkt, &q) || q.later || !(q.has_ports || q.has_id))
+		return NULL;
+	memset(&key, 0, sizeof(key));
+	if (q.l3 == PKT_L3_IPV4) {
+		key.local[10] = key.local[11] = key.remote[10] = key.remote[11] = 0xff;
+		memcpy(key.local + 12, h + q.src_off, 4);
+		memcpy(key.remote + 12, h + q.dst_off, 4);
+	} else {
+		memcpy(key.local, h + q.src_off, 16);
+		memcpy(key.remote, h + q.dst_off, 16);
+	}
+	key.proto = q.proto;
+	key.zone = j->key.zone;
+	if (q.has_id) {
+		key.lport = key.rport = be16_load(h + q.l4_off + 4);
+	} else {
+		key.lport = be16_load(h + q.l4_off);
+		key.rport = be16_load(h + q.l4_off + 2);
+	}
+	/* The quoted packet travelled against the error: outbound for an error that comes in. */
+	seen = key;
+	if (j->dir == POLICY_OUT)
+		flow_key_turn(&seen, &key);
+	return flow_find(j->pp->flows, &seen, flow_hash(&seen), j->dir);
+}
+
+static enum vsw_drop without_connection(struct judging *j, const struct pkt *pkt)
+{
+	const struct flow_extra *x;
+	struct flow *f = NULL;
+
+	if (pkt->l4 == PKT_L4_ICMP || pkt->l4 == PKT_L4_ICMPV6)
+		f = quoted_flow(j, pkt);
+	if (!f)
+		return first_packet(j, pkt);
+	j->quote = true;
+	x = atomic_load_explicit(&f->extra, memory_order_acquire);
+	j->half = x ? &x->half[j->dir] : NULL;
+	return VSW_DROP_NONE;
+}
+
+/* What a packet of a known connection would meet, and nothing is changed. */
+static enum vsw_drop explain_known(struct judging *j, const struct pkt *pkt)
+{
+	struct flow *f = j->flow;
+	const struct flow_extra *x = atomic_load_explicit(&f->extra, memory_order_acquire);
+	enum vsw_drop why = first_answer(j, pkt);
+
+	if (must_be_now(j, atomic_load(&f->gen)) || !(atomic_load(&f->flags) >> j->dir & 1))
+		return why;
+	j->flow = f;
+	j->half = x ? &x->half[j->dir] : NULL;
+	return VSW_DROP_NONE;
+}
+
+enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
+{
+	uint8_t tcp_flags = judge_tcp_flags(pkt);
+	const struct flow_extra *x;
+	enum vsw_drop why;
+	uint32_t gen;
+
+	if (!j->has_key)
+		return without_connection(j, pkt);
+	if (j->flow && flow_is_reopened(j->flow, tcp_flags)) {
+		if (!j->trace)
+			flow_remove(j->pp->flows, j->flow, false);
+		j->flow = NULL;
+	}
+	if (!j->flow)
+		return first_packet(j, pkt);
+	if (j->trace)
+		return explain_known(j, pkt);
+	gen = atomic_load_explicit(&j->flow->gen, memory_order_acquire);
+	if (gen != j->v->gen &&
+	    (must_be_now(j, gen) ||
+	     atomic_fetch_sub_explicit(&j->pp->resim, 1, memory_order_relaxed) > 0)) {
+		why = judge_anew(j, pkt);
+		if (why != VSW_DROP_NONE)
+			return why;
+	}
+	if (!(atomic_load(&j->flow->flags) >> j->dir & 1)) {
+		why = first_answer(j, pkt);
+		if (why != VSW_DROP_NONE)
+			return why;
+	} else {
+		x = atomic_load_explicit(&j->flow->extra, memory_order_acquire);
+		j->half = x ? &x->half[j->dir] : NULL;
+	}
+	flow_step(j->flow, j->dir, tcp_flags);
+	return VSW_DROP_NONE;
+}

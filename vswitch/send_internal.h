@@ -1,0 +1,90 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Between send.c, which owns the way of a burst, and send_special.c, which owns what ports with a
+ * policy add to it.
+ */
+#ifndef HVLAB_VSWITCH_SEND_INTERNAL_H
+#define HVLAB_VSWITCH_SEND_INTERNAL_H
+
+#include "base/util.h"
+#include "base/wire.h"
+#include "vswitch/switch_internal.h"
+
+#define TYPE_VLAN   0x8100
+#define TYPE_8021AD 0x88a8
+#define VID_MASK    0x0fff
+
+enum verdict { UNICAST, FLOOD, DROP };
+
+/* A run: pkts[first, first + n), all with this verdict. */
+struct run {
+	enum verdict verdict;
+	enum vsw_drop why;
+	struct vsw_port *to;
+	unsigned int first, n;
+};
+
+struct special;
+
+/**
+ * struct burst - What one vsw_send() is about
+ * @from:	the sender; of a path its vNIC's port, and @path is the port that sent. Else NULL
+ * @pkts:	as they go on; @sent: as the sender gave them. The same but where a policy changes
+ * one
+ * @special:	NULL: no port of the network has a policy or features
+ */
+struct burst {
+	struct vsw_port *from;
+	struct vsw_port *path;
+	struct vsw_net *net;
+	struct capture *capture;
+	struct pkt **pkts, **sent;
+	struct special *special;
+	uint64_t own, now;	     /* sender's address; clock, when it was read */
+	uint64_t last_mac, last_src; /* of the packet before: destination, source */
+	uint32_t last_vid;
+	struct run last;
+	uint64_t packets, bytes, gso; /* consumed */
+};
+
+/* Tagged beside or inside the frame; a priority tag is VLAN 0, like none. */
+static inline uint32_t send_vlan_id(const struct pkt *pkt)
+{
+	uint16_t type;
+
+	if (unlikely(pkt->flags & PKT_VLAN))
+		return pkt->vlan_tci & VID_MASK;
+	type = be16_load(pkt->hdr + 12);
+	if (unlikely(type == TYPE_VLAN || type == TYPE_8021AD) && pkt->hdr_len >= 16)
+		return be16_load(pkt->hdr + 14) & VID_MASK;
+	return 0;
+}
+
+static inline void run_drop(struct run *r, enum vsw_drop why, struct vsw_port *to)
+{
+	r->verdict = DROP;
+	r->why = why;
+	r->to = to;
+}
+
+/* Does a packet with @next belong to @run? */
+static inline bool run_goes_on(const struct run *run, const struct run *next)
+{
+	return next->verdict == run->verdict && next->to == run->to && next->why == run->why;
+}
+
+/* send.c. Hand a run over. False: it could not be finished; @r then says what is left. */
+bool send_run_end(struct burst *b, struct run *r);
+/* Where @pkt goes; learns its source. */
+void send_find_way(struct burst *b, const struct pkt *pkt, struct run *r);
+/* Copies of a flood to one port, which nobody waits for. */
+void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n);
+
+/* send_special.c. A whole burst; returns packets consumed. */
+unsigned int special_burst(struct burst *b, unsigned int n);
+/* Packet @i of the burst is through. */
+void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why);
+/* As send_flood_to(), by what the port wants. */
+void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n);
+
+#endif

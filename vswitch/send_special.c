@@ -1,0 +1,388 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Owns the way of packets in a network in which any port has a policy.
+ *
+ * Theory. The same way as in send.c, with a stop at the sender's port (direction OUT) before the
+ * way is found, and one at the receiver's (IN) behind it. A burst goes in stages, each over all of
+ * up to CHUNK packets, so that memory that one stage needs was fetched while the stage before was
+ * busy with the other packets: parse and key, the sender's bucket; the sender's record; judge OUT,
+ * find the way, the receiver's bucket; the receiver's record; judge IN, and hand over in runs.
+ *
+ * A packet that is to be changed is copied (struct pkt, not its bytes) to scratch of the thread,
+ * and the copy goes on. The sender's own stays as it is: it offers it again when it has to wait. A
+ * delivery may send in turn (a router's port), so scratch is a stack.
+ *
+ * Counting is done when a packet is through, since one that waits comes by again.
+ */
+#include <stdlib.h>
+
+#include "vswitch/judge.h"
+#include "vswitch/parse.h"
+#include "vswitch/rcu.h"
+#include "vswitch/send_internal.h"
+
+#define CHUNK	    32
+#define SCRATCH_MAX 256 /* packets: CHUNK at two ports, four sends deep */
+
+/* One packet's stops. */
+struct stop {
+	struct flow *flow;
+	const struct flow_half *half;
+};
+
+struct visitor {
+	struct flow_key key; /* as the sender's port sees it */
+	uint32_t hash;
+	bool has_key;
+	uint16_t vid;
+	uint64_t packets, bytes; /* on the wire */
+	struct run way;
+	struct stop stop[POLICY_N_DIRS];
+};
+
+/**
+ * struct special - What a burst needs beyond struct burst
+ * @v:		of the sender's policy; NULL: it has none
+ * @base:	number of @at[0] in the burst
+ */
+struct special {
+	unsigned int epoch;
+	struct port_policy *pp;
+	const struct policy_version *v;
+	uint64_t now_ns;
+	uint32_t now_ms;
+	struct pkt *view[CHUNK];
+	struct visitor at[CHUNK];
+};
+
+/* ---- Scratch -------------------------------------------------------------------------------- */
+
+static pthread_key_t scratch_key;
+static pthread_once_t scratch_once = PTHREAD_ONCE_INIT;
+static _Thread_local struct pkt *scratch;
+static _Thread_local unsigned int scratch_used;
+
+static void make_key(void)
+{
+	if (pthread_key_create(&scratch_key, free))
+		abort();
+}
+
+/* NULL: there is none left. */
+static struct pkt *scratch_take(void)
+{
+	if (unlikely(!scratch)) {
+		pthread_once(&scratch_once, make_key);
+		scratch = aligned_alloc(64, ALIGN_UP(SCRATCH_MAX * sizeof(*scratch), (size_t)64));
+		if (!scratch || pthread_setspecific(scratch_key, scratch))
+			return NULL;
+	}
+	return scratch_used < SCRATCH_MAX ? &scratch[scratch_used++] : NULL;
+}
+
+/* ---- One packet at one port ------------------------------------------------------------------ */
+
+static void who_pays(const struct burst *b, struct judging *j)
+{
+	uint32_t max = j->pp->flows->max;
+
+	j->share = (uint8_t)(b->from->id % FLOW_SHARES);
+	/* At its own port a sender is bounded by the table alone. */
+	if (j->dir == POLICY_IN)
+		j->share_max = b->from->nic ? max / 4 : max / 4 * 3;
+}
+
+/* False: over a limit. Charges all of them, or none. */
+static bool pay_limits(const struct flow_half *h, uint64_t bytes, uint64_t now_ns)
+{
+	for (unsigned int i = 0; i < h->n_limits; i++) {
+		if (policy_limit_take(h->limits[i], bytes, now_ns))
+			continue;
+		while (i--)
+			policy_limit_give(h->limits[i], bytes);
+		return false;
+	}
+	return true;
+}
+
+/*
+ * @view: the packet, then what has become of it. @at->stop is filled in. @may_make: see struct
+ * judging.
+ */
+static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
+			     const struct policy_version *v, enum policy_dir dir,
+			     struct visitor *at, bool may_make, struct pkt **view)
+{
+	struct special *s = b->special;
+	struct judging j = {.pp = pp,
+			    .v = v,
+			    .dir = dir,
+			    .has_key = at->has_key,
+			    .may_make = may_make,
+			    .now_ms = s->now_ms};
+	struct pkt *in = *view, *out;
+	enum vsw_drop why;
+
+	if (dir == POLICY_OUT)
+		j.key = at->key;
+	else
+		flow_key_turn(&j.key, &at->key);
+	j.hash = at->hash;
+	who_pays(b, &j);
+	why = judge_packet(&j, in);
+	if (unlikely(why != VSW_DROP_NONE))
+		return why;
+	at->stop[dir] = (struct stop){.flow = j.quote ? NULL : j.flow, .half = j.half};
+	if (likely(!j.half))
+		return VSW_DROP_NONE;
+	if (j.half->n_limits && !pay_limits(j.half, at->bytes, s->now_ns))
+		return VSW_DROP_RATE;
+	if (j.half->xpose.flags) {
+		out = scratch_take();
+		if (!out)
+			return VSW_DROP_NO_BUFFER;
+		why = j.quote ? xpose_apply_icmp_error(&j.half->xpose, in, out)
+			      : xpose_apply(&j.half->xpose, in, out);
+		*view = out;
+	}
+	/* What belongs to no connection has no half that outlives this: counted at once. */
+	if (j.half == &j.own_half) {
+		judge_count(j.half, NULL, dir, at->packets, at->bytes, s->now_ms);
+		at->stop[dir].half = NULL;
+	}
+	return why;
+}
+
+/* The key of what a packet has become on the way. */
+static void new_key(struct visitor *at, const struct pkt *pkt)
+{
+	at->has_key = flow_key_from(&at->key, pkt, at->vid);
+	if (at->has_key)
+		at->hash = flow_hash(&at->key);
+	else
+		at->key.zone = at->vid;
+}
+
+/* ---- Stages ---------------------------------------------------------------------------------- */
+
+static void fetch_bucket(const struct port_policy *pp, const struct visitor *at)
+{
+	if (at->has_key)
+		__builtin_prefetch(flow_bucket(pp->flows, at->hash));
+}
+
+/* The record of the first slot with the right part of the hash: almost always the one. */
+static void fetch_record(const struct port_policy *pp, const struct visitor *at,
+			 enum policy_dir dir)
+{
+	const struct flow_bucket *bucket = flow_bucket(pp->flows, at->hash);
+
+	if (!at->has_key)
+		return;
+	for (unsigned int i = 0; i < FLOW_SLOTS; i++) {
+		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
+		const struct flow *f = flow_of_slot(slot);
+
+		if (slot >> 48 != at->hash >> 16 || !f)
+			continue;
+		__builtin_prefetch(f);
+		__builtin_prefetch(&f->count[dir], 1);
+		return;
+	}
+}
+
+static void parse_stage(struct burst *b, unsigned int n)
+{
+	struct special *s = b->special;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct visitor *at = &s->at[i];
+		struct pkt *pkt = b->sent[i];
+		enum vsw_drop why;
+
+		if (i + 1 < n)
+			__builtin_prefetch(b->sent[i + 1]->hdr);
+		s->view[i] = pkt;
+		memset(at->stop, 0, sizeof(at->stop));
+		at->way = (struct run){.n = 0};
+		at->has_key = false;
+		why = pkt_parse(pkt);
+		if (unlikely(why != VSW_DROP_NONE)) {
+			run_drop(&at->way, why, NULL);
+			continue;
+		}
+		at->packets = 1;
+		at->bytes = pkt->len;
+		if (unlikely(pkt->flags & (PKT_GSO | PKT_VLAN))) {
+			at->packets = pkt_n_segs(pkt);
+			at->bytes = pkt_wire_bytes(pkt);
+		}
+		at->vid = (uint16_t)send_vlan_id(pkt);
+		new_key(at, pkt);
+		if (s->v)
+			fetch_bucket(s->pp, at);
+	}
+	for (unsigned int i = 0; s->v && i < n; i++)
+		fetch_record(s->pp, &s->at[i], POLICY_OUT);
+}
+
+static const struct policy_version *policy_at(const struct burst *b, const struct vsw_port *to,
+					      struct port_policy **pp)
+{
+	return policy_of(to, b->special->epoch, pp);
+}
+
+static void out_stage(struct burst *b, unsigned int n)
+{
+	struct special *s = b->special;
+	struct port_policy *pp;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct visitor *at = &s->at[i];
+		enum vsw_drop why = VSW_DROP_NONE;
+
+		if (at->way.verdict == DROP)
+			continue;
+		if (s->v)
+			why = stop_at(b, s->pp, s->v, POLICY_OUT, at, true, &s->view[i]);
+		if (unlikely(why != VSW_DROP_NONE)) {
+			run_drop(&at->way, why, NULL);
+			continue;
+		}
+		if (unlikely(s->view[i] != b->sent[i]))
+			new_key(at, s->view[i]);
+		send_find_way(b, s->view[i], &at->way);
+		if (at->way.verdict == UNICAST && policy_at(b, at->way.to, &pp))
+			fetch_bucket(pp, at);
+	}
+	for (unsigned int i = 0; i < n; i++)
+		if (s->at[i].way.verdict == UNICAST && policy_at(b, s->at[i].way.to, &pp))
+			fetch_record(pp, &s->at[i], POLICY_IN);
+}
+
+static void in_stage(struct burst *b, unsigned int i)
+{
+	struct special *s = b->special;
+	struct visitor *at = &s->at[i];
+	const struct policy_version *v;
+	struct port_policy *pp;
+	enum vsw_drop why;
+
+	if (at->way.verdict != UNICAST)
+		return;
+	v = policy_at(b, at->way.to, &pp);
+	if (!v)
+		return;
+	why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i]);
+	if (unlikely(why != VSW_DROP_NONE))
+		run_drop(&at->way, why, at->way.to);
+}
+
+/* What was paid for packets that were not consumed, which come by again. */
+static void pay_back(struct special *s, unsigned int from, unsigned int n)
+{
+	for (unsigned int i = from; i < n; i++)
+		for (unsigned int dir = 0; dir < POLICY_N_DIRS; dir++) {
+			const struct flow_half *h = s->at[i].stop[dir].half;
+
+			for (unsigned int k = 0; h && k < h->n_limits; k++)
+				policy_limit_give(h->limits[k], s->at[i].bytes);
+		}
+}
+
+/* Up to CHUNK packets; returns how many were consumed. */
+static unsigned int special_chunk(struct burst *b, unsigned int n)
+{
+	struct special *s = b->special;
+	unsigned int mark = scratch_used;
+	struct run run = {.n = 0};
+
+	parse_stage(b, n);
+	out_stage(b, n);
+	for (unsigned int i = 0; i < n; i++) {
+		struct run *next = &s->at[i].way;
+
+		in_stage(b, i);
+		if (run.n && run_goes_on(&run, next)) {
+			run.n++;
+			continue;
+		}
+		if (!send_run_end(b, &run))
+			goto out;
+		run = *next;
+		run.first = i;
+		run.n = 1;
+	}
+	send_run_end(b, &run);
+out:
+	if (unlikely(run.first < n))
+		pay_back(s, run.first, n);
+	scratch_used = mark;
+	return run.first;
+}
+
+unsigned int special_burst(struct burst *b, unsigned int n)
+{
+	struct pkt **sent = b->sent;
+	struct special s;
+	unsigned int done = 0;
+
+	s.epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
+	s.v = policy_of(b->from, s.epoch, &s.pp);
+	s.now_ns = now_ns();
+	s.now_ms = (uint32_t)(s.now_ns / NSEC_PER_MSEC + 1);
+	b->special = &s;
+	b->pkts = s.view;
+	while (done < n) {
+		unsigned int want = MIN(n - done, CHUNK), got;
+
+		b->sent = sent + done;
+		got = special_chunk(b, want);
+		done += got;
+		if (got < want)
+			break;
+	}
+	return done;
+}
+
+void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why)
+{
+	struct special *s = b->special;
+	const struct visitor *at = &s->at[i];
+
+	if (at->stop[POLICY_OUT].flow)
+		judge_count(at->stop[POLICY_OUT].half, at->stop[POLICY_OUT].flow, POLICY_OUT,
+			    at->packets, at->bytes, s->now_ms);
+	if (at->stop[POLICY_IN].flow && why == VSW_DROP_NONE)
+		judge_count(at->stop[POLICY_IN].half, at->stop[POLICY_IN].flow, POLICY_IN,
+			    at->packets, at->bytes, s->now_ms);
+}
+
+/* ---- Floods ---------------------------------------------------------------------------------- */
+
+void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
+{
+	struct special *s = b->special;
+	struct port_policy *pp;
+	const struct policy_version *v = policy_at(b, to, &pp);
+	unsigned int mark = scratch_used;
+
+	if (!v) {
+		send_flood_to(to, pkts, n);
+		return;
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		struct visitor at = s->at[pkts - s->view + i];
+		struct pkt *view = pkts[i];
+		enum vsw_drop why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
+
+		if (why == VSW_DROP_NONE) {
+			send_flood_to(to, &view, 1);
+			judge_count(at.stop[POLICY_IN].half, at.stop[POLICY_IN].flow, POLICY_IN,
+				    at.packets, at.bytes, s->now_ms);
+		} else {
+			vsw_port_drop(to, view, why);
+		}
+		scratch_used = mark;
+	}
+}
