@@ -141,14 +141,15 @@ static bool two_keys(const struct flow_key *key, enum policy_dir dir,
 static void undo_of(const struct flow *f, const struct flow_extra *x, struct policy_conn *conn)
 {
 	bool out = f->origin == POLICY_OUT;
-	const struct flow_key *to = out ? &f->key : &x->alias;
 	struct vsw_xpose *b = &conn->back;
+	const struct flow_key *to;
 
 	*conn = (struct policy_conn){.stateful = f->conn_stateful, .nat_layer = f->nat_layer};
 	if (!x || !(atomic_load(&f->flags) & FLOW_ALIAS)) {
 		conn->nat_layer = -1;
 		return;
 	}
+	to = out ? &f->key : &x->alias;
 	b->flags = out ? XPOSE_IP_DST : XPOSE_IP_SRC;
 	memcpy(out ? b->ip_dst : b->ip_src, to->local, 16);
 	if (f->key.lport == x->alias.lport)
@@ -219,8 +220,8 @@ static enum vsw_drop first_packet(struct judging *j, const struct pkt *pkt)
 	if (j->has_key && j->may_make)
 		return make_record(j, pkt, &res);
 	if (!half_is_plain(&res)) {
-		fill_half(&j->own_half, j->v->policy, &res);
-		j->half = &j->own_half;
+		fill_half(j->own_half, j->v->policy, &res);
+		j->half = j->own_half;
 	}
 	return VSW_DROP_NONE;
 }
@@ -255,8 +256,8 @@ static enum vsw_drop first_answer(struct judging *j, const struct pkt *pkt)
 	if (res.verdict == POLICY_DENY)
 		return denied(j, &res);
 	if (j->trace) {
-		fill_half(&j->own_half, j->v->policy, &res);
-		j->half = &j->own_half;
+		fill_half(j->own_half, j->v->policy, &res);
+		j->half = j->own_half;
 		return VSW_DROP_NONE;
 	}
 	if (old || !half_is_plain(&res)) {

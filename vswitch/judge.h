@@ -69,10 +69,10 @@ struct judging {
 	uint32_t share_max;
 	uint32_t now_ms;
 	struct policy_trace *trace;
+	struct flow_half *own_half; /* room for that of a packet without connection */
 	/* results */
 	struct flow *flow;
 	const struct flow_half *half;
-	struct flow_half own_half; /* of a packet without connection */
 	uint8_t layer, group;
 	uint32_t rule;
 };

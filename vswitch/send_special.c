@@ -114,15 +114,43 @@ static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
 			     struct visitor *at, bool may_make, struct pkt **view)
 {
 	struct special *s = b->special;
+static void pay_back_half(const struct flow_half *h, uint64_t bytes)
+{
+	for (unsigned int i = 0; i < h->n_limits; i++)
+		policy_limit_give(h->limits[i], bytes);
+}
+
+/* Limits are paid and the header changed, in *@out; NULL: nothing was to be changed. */
+static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, struct pkt **out,
+			       uint64_t bytes, uint64_t now_ns)
+{
+	const struct flow_half *h = j->half;
+	enum vsw_drop why = VSW_DROP_NO_BUFFER;
+
+	if (h->n_limits && !pay_limits(h, bytes, now_ns))
+		return VSW_DROP_RATE;
+	if (!h->xpose.flags)
+		return VSW_DROP_NONE;
+	*out = scratch_take();
+	if (*out)
+		why = j->quote ? xpose_apply_icmp_error(&h->xpose, in, *out)
+			       : xpose_apply(&h->xpose, in, *out);
+	if (why != VSW_DROP_NONE)
+		pay_back_half(h, bytes);
+	return why;
+}
+
 	struct judging j = {.pp = pp,
 			    .v = v,
 			    .dir = dir,
 			    .has_key = at->has_key,
 			    .may_make = may_make,
-			    .now_ms = s->now_ms};
-	struct pkt *in = *view, *out;
+			    .now_ms = s->now_ms,
+			    .own_half = &own};
+	struct pkt *in = *view, *out = NULL;
 	enum vsw_drop why;
 
+	struct flow_half own;
 	if (dir == POLICY_OUT)
 		j.key = at->key;
 	else
@@ -132,25 +160,19 @@ static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
 	why = judge_packet(&j, in);
 	if (unlikely(why != VSW_DROP_NONE))
 		return why;
+	if (unlikely(j.half != NULL)) {
+		why = pass_half(&j, in, &out, at->bytes, s->now_ns);
+		if (why != VSW_DROP_NONE)
+			return why;
+		*view = out ? out : in;
+		/* What has no connection has no half that outlives this: counted at once. */
+		if (j.half == &own) {
+			judge_count(j.half, NULL, dir, at->packets, at->bytes, s->now_ms);
+			j.half = NULL;
+		}
+	}
 	at->stop[dir] = (struct stop){.flow = j.quote ? NULL : j.flow, .half = j.half};
-	if (likely(!j.half))
-		return VSW_DROP_NONE;
-	if (j.half->n_limits && !pay_limits(j.half, at->bytes, s->now_ns))
-		return VSW_DROP_RATE;
-	if (j.half->xpose.flags) {
-		out = scratch_take();
-		if (!out)
-			return VSW_DROP_NO_BUFFER;
-		why = j.quote ? xpose_apply_icmp_error(&j.half->xpose, in, out)
-			      : xpose_apply(&j.half->xpose, in, out);
-		*view = out;
-	}
-	/* What belongs to no connection has no half that outlives this: counted at once. */
-	if (j.half == &j.own_half) {
-		judge_count(j.half, NULL, dir, at->packets, at->bytes, s->now_ms);
-		at->stop[dir].half = NULL;
-	}
-	return why;
+	return VSW_DROP_NONE;
 }
 
 /* The key of what a packet has become on the way. */
