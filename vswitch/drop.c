@@ -25,6 +25,11 @@ static const char *const names[] = {
 	[VSW_DROP_POLICY] = "policy",
 	[VSW_DROP_FLOWS] = "flow-limit",
 	[VSW_DROP_NAT_PORTS] = "nat-ports",
+	[VSW_DROP_VLAN] = "vlan",
+	[VSW_DROP_SPOOF] = "spoof",
+	[VSW_DROP_DHCP_GUARD] = "dhcp-guard",
+	[VSW_DROP_ROUTER_GUARD] = "router-guard",
+	[VSW_DROP_STORM] = "storm",
 	[VSW_DROP_REWRITE] = "rewrite",
 };
 /* clang-format on */

@@ -60,6 +60,11 @@ enum vsw_drop {
 	VSW_DROP_POLICY,      /* a rule denies it */
 	VSW_DROP_FLOWS,	      /* no room for one more connection */
 	VSW_DROP_NAT_PORTS,   /* no port left for its translation */
+	VSW_DROP_VLAN,	      /* a tag its port may not send, or a receiver in another VLAN */
+	VSW_DROP_SPOOF,	      /* not the NIC's own source address (guard.h) */
+	VSW_DROP_DHCP_GUARD,  /* what only a DHCP server says */
+	VSW_DROP_ROUTER_GUARD, /* what only a router says */
+	VSW_DROP_STORM,	      /* more broadcast, multicast, unknown unicast than the port may */
 	VSW_DROP_REWRITE,     /* policy changes a header that cannot be changed (xpose.h) */
 	VSW_N_DROPS
 };

@@ -340,10 +340,9 @@ static inline uint64_t load_mac(const uint8_t *p)
 	return be64_load(p) >> 16;
 }
 
-static inline void find_way(struct burst *b, const struct pkt *pkt, struct run *r)
+static inline void find_way(struct burst *b, const struct pkt *pkt, uint32_t vid, struct run *r)
 {
 	uint64_t dst = load_mac(pkt->hdr), src = load_mac(pkt->hdr + 6);
-	uint32_t vid = send_vlan_id(pkt);
 	struct vsw_port *to;
 
 	if (likely(dst == b->last_mac && src == b->last_src && vid == b->last_vid)) {
@@ -380,9 +379,9 @@ out:
 	b->last = *r;
 }
 
-void send_find_way(struct burst *b, const struct pkt *pkt, struct run *r)
+void send_find_way(struct burst *b, const struct pkt *pkt, uint32_t vid, struct run *r)
 {
-	find_way(b, pkt, r);
+	find_way(b, pkt, vid, r);
 }
 
 static unsigned int drop_all(struct burst *b, unsigned int n, enum vsw_drop why)
@@ -408,7 +407,7 @@ static unsigned int send_burst(struct burst *b, unsigned int n)
 			__builtin_prefetch(b->pkts[i + 1]->hdr);
 		why = pkt_parse(b->pkts[i]);
 		if (likely(why == VSW_DROP_NONE))
-			find_way(b, b->pkts[i], &next);
+			find_way(b, b->pkts[i], send_vlan_id(b->pkts[i]), &next);
 		else
 			run_drop(&next, why, NULL);
 		if (run.n && run_goes_on(&run, &next)) {

@@ -75,8 +75,8 @@ static inline bool run_goes_on(const struct run *run, const struct run *next)
 
 /* send.c. Hand a run over. False: it could not be finished; @r then says what is left. */
 bool send_run_end(struct burst *b, struct run *r);
-/* Where @pkt goes; learns its source. */
-void send_find_way(struct burst *b, const struct pkt *pkt, struct run *r);
+/* Where @pkt goes, whose addresses are known under VLAN @vid; learns its source. */
+void send_find_way(struct burst *b, const struct pkt *pkt, uint32_t vid, struct run *r);
 /* Copies of a flood to one port, which nobody waits for. */
 void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n);
 

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Owns the way of packets in a network in which any port has a policy.
+ * Owns the way of packets in a network in which any port has a policy or features.
  *
  * Theory. The same way as in send.c, with a stop at the sender's port (direction OUT) before the
  * way is found, and one at the receiver's (IN) behind it. A burst goes in stages, each over all of
@@ -12,10 +12,15 @@
  * and the copy goes on. The sender's own stays as it is: it offers it again when it has to wait. A
  * delivery may send in turn (a router's port), so scratch is a stack.
  *
+ * Features (features.h) are asked for at the edges: what the sender's guest may send before its
+ * policy, tags as the receiver has them behind the receiver's. Copies for mirrors are made when a
+ * packet is through.
+ *
  * Counting is done when a packet is through, since one that waits comes by again.
  */
 #include <stdlib.h>
 
+#include "vswitch/features_internal.h"
 #include "vswitch/judge.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"
@@ -34,7 +39,9 @@ struct visitor {
 	struct flow_key key; /* as the sender's port sees it */
 	uint32_t hash;
 	bool has_key;
-	uint16_t vid;
+	uint16_t vid, fdb_vid; /* its VLAN, and the one its addresses are known under */
+	bool storm;	       /* counted by the sender's storm limit */
+	bool seen_at_source;   /* a flood that a mirror's source got */
 	uint64_t packets, bytes; /* on the wire */
 	struct run way;
 	struct stop stop[POLICY_N_DIRS];
@@ -43,12 +50,14 @@ struct visitor {
 /**
  * struct special - What a burst needs beyond struct burst
  * @v:		of the sender's policy; NULL: it has none
+ * @features:	of the sender's port, or NULL
  * @base:	number of @at[0] in the burst
  */
 struct special {
 	unsigned int epoch;
 	struct port_policy *pp;
 	const struct policy_version *v;
+	struct port_features *features;
 	uint64_t now_ns;
 	uint32_t now_ms;
 	struct pkt *view[CHUNK];
@@ -105,15 +114,6 @@ static bool pay_limits(const struct flow_half *h, uint64_t bytes, uint64_t now_n
 	return true;
 }
 
-/*
- * @view: the packet, then what has become of it. @at->stop is filled in. @may_make: see struct
- * judging.
- */
-static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
-			     const struct policy_version *v, enum policy_dir dir,
-			     struct visitor *at, bool may_make, struct pkt **view)
-{
-	struct special *s = b->special;
 static void pay_back_half(const struct flow_half *h, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < h->n_limits; i++)
@@ -140,6 +140,16 @@ static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, st
 	return why;
 }
 
+/*
+ * @view: the packet, then what has become of it. @at->stop is filled in. @may_make: see struct
+ * judging.
+ */
+static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
+			     const struct policy_version *v, enum policy_dir dir,
+			     struct visitor *at, bool may_make, struct pkt **view)
+{
+	struct special *s = b->special;
+	struct flow_half own;
 	struct judging j = {.pp = pp,
 			    .v = v,
 			    .dir = dir,
@@ -150,7 +160,6 @@ static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, st
 	struct pkt *in = *view, *out = NULL;
 	enum vsw_drop why;
 
-	struct flow_half own;
 	if (dir == POLICY_OUT)
 		j.key = at->key;
 	else
@@ -227,8 +236,14 @@ static void parse_stage(struct burst *b, unsigned int n)
 		s->view[i] = pkt;
 		memset(at->stop, 0, sizeof(at->stop));
 		at->way = (struct run){.n = 0};
-		at->has_key = false;
+		at->has_key = at->storm = at->seen_at_source = false;
 		why = pkt_parse(pkt);
+		if (likely(why == VSW_DROP_NONE)) {
+			at->vid = at->fdb_vid = (uint16_t)send_vlan_id(pkt);
+			if (unlikely(s->features != NULL))
+				why = features_ingress(s->features, b->from, pkt, &at->vid,
+						       &at->fdb_vid);
+		}
 		if (unlikely(why != VSW_DROP_NONE)) {
 			run_drop(&at->way, why, NULL);
 			continue;
@@ -239,7 +254,6 @@ static void parse_stage(struct burst *b, unsigned int n)
 			at->packets = pkt_n_segs(pkt);
 			at->bytes = pkt_wire_bytes(pkt);
 		}
-		at->vid = (uint16_t)send_vlan_id(pkt);
 		new_key(at, pkt);
 		if (s->v)
 			fetch_bucket(s->pp, at);
@@ -252,6 +266,52 @@ static const struct policy_version *policy_at(const struct burst *b, const struc
 					      struct port_policy **pp)
 {
 	return policy_of(to, b->special->epoch, pp);
+}
+
+/* A policy that changes the tag moves the packet to another VLAN. */
+static void new_vlan(struct visitor *at, const struct pkt *sent, const struct pkt *view)
+{
+	uint32_t vid = send_vlan_id(view);
+
+	if (vid != send_vlan_id(sent))
+		at->vid = at->fdb_vid = (uint16_t)vid;
+}
+
+/* Is the way open to a packet of this VLAN, and within the storm limit? */
+static void may_go(struct burst *b, struct visitor *at)
+{
+	struct special *s = b->special;
+	struct port_features *f = s->features;
+
+	if (at->way.verdict == UNICAST) {
+		if (!vlan_may(features_vlan(f), features_vlan(features_of(at->way.to)), at->vid))
+			run_drop(&at->way, VSW_DROP_VLAN, NULL);
+	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps) {
+		at->storm = storm_take(&f->storm, (uint32_t)at->packets, s->now_ns);
+		if (!at->storm)
+			run_drop(&at->way, VSW_DROP_STORM, NULL);
+	}
+}
+
+/* Tags as @to has them. */
+static enum vsw_drop retag(struct special *s, const struct visitor *at, const struct vsw_port *to,
+			   struct pkt **view)
+{
+	const struct port_features *f = features_of(to);
+	struct vsw_xpose x = {0};
+	struct pkt *out;
+
+	if (likely(!f && !s->features))
+		return VSW_DROP_NONE;
+	if (!vlan_egress(features_vlan(f), at->vid, *view, &x))
+		return VSW_DROP_NONE;
+	out = scratch_take();
+	if (!out)
+		return VSW_DROP_NO_BUFFER;
+	if (xpose_apply(&x, *view, out) != VSW_DROP_NONE)
+		return VSW_DROP_REWRITE;
+	*view = out;
+	return VSW_DROP_NONE;
 }
 
 static void out_stage(struct burst *b, unsigned int n)
@@ -271,9 +331,12 @@ static void out_stage(struct burst *b, unsigned int n)
 			run_drop(&at->way, why, NULL);
 			continue;
 		}
-		if (unlikely(s->view[i] != b->sent[i]))
+		if (unlikely(s->view[i] != b->sent[i])) {
+			new_vlan(at, b->sent[i], s->view[i]);
 			new_key(at, s->view[i]);
-		send_find_way(b, s->view[i], &at->way);
+		}
+		send_find_way(b, s->view[i], at->fdb_vid, &at->way);
+		may_go(b, at);
 		if (at->way.verdict == UNICAST && policy_at(b, at->way.to, &pp))
 			fetch_bucket(pp, at);
 	}
@@ -288,14 +351,15 @@ static void in_stage(struct burst *b, unsigned int i)
 	struct visitor *at = &s->at[i];
 	const struct policy_version *v;
 	struct port_policy *pp;
-	enum vsw_drop why;
+	enum vsw_drop why = VSW_DROP_NONE;
 
 	if (at->way.verdict != UNICAST)
 		return;
 	v = policy_at(b, at->way.to, &pp);
-	if (!v)
-		return;
-	why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i]);
+	if (v)
+		why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i]);
+	if (likely(why == VSW_DROP_NONE))
+		why = retag(s, at, at->way.to, &s->view[i]);
 	if (unlikely(why != VSW_DROP_NONE))
 		run_drop(&at->way, why, at->way.to);
 }
@@ -303,13 +367,16 @@ static void in_stage(struct burst *b, unsigned int i)
 /* What was paid for packets that were not consumed, which come by again. */
 static void pay_back(struct special *s, unsigned int from, unsigned int n)
 {
-	for (unsigned int i = from; i < n; i++)
+	for (unsigned int i = from; i < n; i++) {
+		if (s->at[i].storm)
+			storm_give(&s->features->storm, (uint32_t)s->at[i].packets, s->now_ns);
 		for (unsigned int dir = 0; dir < POLICY_N_DIRS; dir++) {
 			const struct flow_half *h = s->at[i].stop[dir].half;
 
-			for (unsigned int k = 0; h && k < h->n_limits; k++)
-				policy_limit_give(h->limits[k], s->at[i].bytes);
+			if (h)
+				pay_back_half(h, s->at[i].bytes);
 		}
+	}
 }
 
 /* Up to CHUNK packets; returns how many were consumed. */
@@ -351,6 +418,7 @@ unsigned int special_burst(struct burst *b, unsigned int n)
 
 	s.epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
 	s.v = policy_of(b->from, s.epoch, &s.pp);
+	s.features = features_of(b->from);
 	s.now_ns = now_ns();
 	s.now_ms = (uint32_t)(s.now_ns / NSEC_PER_MSEC + 1);
 	b->special = &s;
@@ -367,11 +435,26 @@ unsigned int special_burst(struct burst *b, unsigned int n)
 	return done;
 }
 
+/* One copy, whichever end is a source: as it was sent, if that is one. */
+static void copy_to_mirrors(struct burst *b, unsigned int i)
+{
+	struct special *s = b->special;
+	const struct visitor *at = &s->at[i];
+	const struct vsw_port *to = at->way.verdict == UNICAST ? at->way.to : NULL;
+	bool sent = mirror_is_source(s->features);
+
+	if (sent || (to ? mirror_is_source(features_of(to)) : at->seen_at_source))
+		mirror_packet(b->net, b->from, to, features_vlan(s->features), at->vid,
+			      sent ? b->sent[i] : s->view[i]);
+}
+
 void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why)
 {
 	struct special *s = b->special;
 	const struct visitor *at = &s->at[i];
 
+	if (why == VSW_DROP_NONE)
+		copy_to_mirrors(b, i);
 	if (at->stop[POLICY_OUT].flow)
 		judge_count(at->stop[POLICY_OUT].half, at->stop[POLICY_OUT].flow, POLICY_OUT,
 			    at->packets, at->bytes, s->now_ms);
@@ -387,18 +470,27 @@ void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsi
 	struct special *s = b->special;
 	struct port_policy *pp;
 	const struct policy_version *v = policy_at(b, to, &pp);
+	const struct port_features *f = features_of(to);
 	unsigned int mark = scratch_used;
 
-	if (!v) {
+	if (!v && !f && !s->features) {
 		send_flood_to(to, pkts, n);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++) {
-		struct visitor at = s->at[pkts - s->view + i];
+		struct visitor *visitor = &s->at[pkts - s->view + i], at = *visitor;
 		struct pkt *view = pkts[i];
-		enum vsw_drop why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
+		enum vsw_drop why = VSW_DROP_NONE;
 
+		/* Not a loss: it is not there. */
+		if (!vlan_may(features_vlan(s->features), features_vlan(f), at.vid))
+			continue;
+		if (v)
+			why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
+		if (why == VSW_DROP_NONE)
+			why = retag(s, &at, to, &view);
 		if (why == VSW_DROP_NONE) {
+			visitor->seen_at_source |= mirror_is_source(f);
 			send_flood_to(to, &view, 1);
 			judge_count(at.stop[POLICY_IN].half, at.stop[POLICY_IN].flow, POLICY_IN,
 				    at.packets, at.bytes, s->now_ms);

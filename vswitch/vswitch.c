@@ -17,6 +17,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
+#include "vswitch/features_internal.h"
 #include "vswitch/judge.h"
 #include "vswitch/rcu.h"
 #include "vswitch/switch_internal.h"
@@ -246,6 +247,7 @@ void vsw_port_detach(struct vsw_port *port)
 		log_err_rl("port %s: no memory to detach, trying again", port->name);
 	capture_stop_all(port);
 	policy_forget_port(port);
+	features_forget_port(port);
 	atomic_store(&port->net, NULL);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);
 	atomic_store_explicit(&attached, all, memory_order_release);
