@@ -1,12 +1,17 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * The switch under test of scripts/bench paths: two vhost-user ports in one network, on one worker
- * that spins on one core.
+ * The switch under test of scripts/bench paths and switch: two vhost-user ports in one network, on
+ * one worker that spins on one core.
  *
- *	bench_paths --cpu N SOCKET SOCKET MAC MAC
+ *	bench_paths [--cpu N] [--flows MAX] SOCKET SOCKET MAC MAC
  *
- * Says "listening" and then answers each line on its input with its counters as JSON, until the
- * input ends. Cycles are those of the time stamp counter. A turn of the worker that moved frames
+ * Says "listening" and then does what it reads, a line each, until the input ends; answers in JSON:
+ *
+ *	policy N FILE	port N gets the rules of the file (bench_rules.h); "-": none
+ *	cut		all connections end
+ *	anything else	its counters
+ *
+ * Cycles are those of the time stamp counter. A turn of the worker that moved frames
  * counts as busy from the end of the turn before; one that found nothing to do as idle. What else
  * runs on the core is in both, so "busy" is only right while the worker has the core to itself.
  */
@@ -14,17 +19,20 @@
 #include <getopt.h>
 #include <net/ethernet.h>
 #include <netinet/ether.h>
+#include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 #include <urcu/urcu-memb.h>
 #include <x86intrin.h>
 
 #include "base/log.h"
 #include "base/util.h"
 #include "base/worker.h"
+#include "tests/bench/bench_rules.h"
 #include "vswitch/ports/vhost.h"
 #include "vswitch/vswitch.h"
 
@@ -108,6 +116,7 @@ static void on_event(void *arg, const struct vhost_event *ev)
 static void report(struct bench *b)
 {
 	uint64_t rx_packets = 0, rx_bytes = 0, drops = 0, kicks = 0, calls = 0, held = 0;
+	struct vsw_flow_stats flows = {0}, here;
 	struct vhost_info info;
 
 	for (unsigned int i = 0; i < N_PORTS; i++) {
@@ -121,16 +130,87 @@ static void report(struct bench *b)
 		kicks += info.kicks;
 		calls += info.calls;
 		held += info.tx_held_ns;
+		if (!vsw_port_flow_stats(vhost_port(b->vhost[i]), &here))
+			continue;
+		flows.n += here.n;
+		flows.made += here.made;
+		flows.full += here.full;
 	}
 	printf("{\"rx_packets\": %llu, \"rx_bytes\": %llu, \"drops\": %llu, \"kicks\": %llu, "
 	       "\"calls\": %llu, \"held_ns\": %llu, \"busy_cycles\": %llu, \"idle_cycles\": %llu, "
-	       "\"busy_turns\": %llu, \"features\": \"%#llx\"}\n",
+	       "\"busy_turns\": %llu, \"flows\": %u, \"flows_made\": %llu, \"flows_full\": %llu, "
+	       "\"features\": \"%#llx\"}\n",
 	       (unsigned long long)rx_packets, (unsigned long long)rx_bytes,
 	       (unsigned long long)drops, (unsigned long long)kicks, (unsigned long long)calls,
 	       (unsigned long long)held, (unsigned long long)atomic_load(&b->busy_tsc),
 	       (unsigned long long)atomic_load(&b->idle_tsc),
-	       (unsigned long long)atomic_load(&b->busy_turns), (unsigned long long)info.features);
+	       (unsigned long long)atomic_load(&b->busy_turns), flows.n,
+	       (unsigned long long)flows.made, (unsigned long long)flows.full,
+	       (unsigned long long)info.features);
+}
+
+/* 0 or -errno. */
+static int set_policy(struct bench *b, unsigned int i, const char *path)
+{
+	struct policy *p = NULL;
+	int rc;
+
+	if (i >= N_PORTS)
+		return -EINVAL;
+	if (strcmp(path, "-")) {
+		p = bench_policy_read(path);
+		if (!p)
+			return -EINVAL;
+	}
+	rc = vsw_port_set_policy(vhost_port(b->vhost[i]), p, false);
+	policy_put(p);
+	return rc;
+}
+
+static bool every_one(void *arg, const struct vsw_flow_info *f)
+{
+	(void)arg;
+	(void)f;
+	return true;
+}
+
+static void obey(struct bench *b, const char *line)
+{
+	char path[256];
+	unsigned int i;
+
+	if (sscanf(line, "policy %u %255s", &i, path) == 2) {
+		printf("{\"error\": %d}\n", set_policy(b, i, path));
+	} else if (!strcmp(line, "cut\n")) {
+		size_t n = 0;
+
+		for (i = 0; i < N_PORTS; i++)
+			n += vsw_port_flows_cut(vhost_port(b->vhost[i]), every_one, NULL);
+		printf("{\"cut\": %zu}\n", n);
+	} else {
+		report(b);
+	}
 	fflush(stdout);
+}
+
+/* False: the input has ended. */
+static bool next_line(struct bench *b, char *line, size_t size)
+{
+	struct pollfd in = {.fd = STDIN_FILENO, .events = POLLIN};
+	size_t n = 0;
+
+	while (n + 1 < size) {
+		if (poll(&in, 1, VSW_TICK_MS) == 0) {
+			vsw_tick(b->vsw);
+			continue;
+		}
+		if (read(STDIN_FILENO, line + n, 1) != 1)
+			return false;
+		if (line[n++] == '\n')
+			break;
+	}
+	line[n] = 0;
+	return true;
 }
 
 static void setup(struct bench *b, char **sockets, char **macs)
@@ -183,23 +263,32 @@ static void teardown(struct bench *b)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"cpu", required_argument, NULL, 'c'}, {0}};
+	static const struct option options[] = {{"cpu", required_argument, NULL, 'c'},
+						{"flows", required_argument, NULL, 'f'},
+						{0}};
+	struct vsw_flow_conf flows = {0};
 	struct bench b = {.cpu = 0};
-	char line[64];
+	char line[300];
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) == 'c')
-		b.cpu = atoi(optarg);
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) == 'c' || opt == 'f') {
+		if (opt == 'c')
+			b.cpu = atoi(optarg);
+		else
+			flows.max = (uint32_t)strtoul(optarg, NULL, 0);
+	}
 	if (opt != -1 || argc - optind != 2 * N_PORTS) {
-		fprintf(stderr, "usage: bench_paths [--cpu N] SOCKET SOCKET MAC MAC\n");
+		fprintf(stderr,
+			"usage: bench_paths [--cpu N] [--flows MAX] SOCKET SOCKET MAC MAC\n");
 		return 2;
 	}
+	vsw_flow_configure(&flows);
 	urcu_memb_register_thread();
 	setup(&b, argv + optind, argv + optind + N_PORTS);
 	puts("listening");
 	fflush(stdout);
-	while (fgets(line, sizeof(line), stdin))
-		report(&b);
+	while (next_line(&b, line, sizeof(line)))
+		obey(&b, line);
 	teardown(&b);
 	urcu_memb_unregister_thread();
 	return 0;
