@@ -76,7 +76,7 @@ static int link_up(void)
 	return s;
 }
 
-static int setup(void **state)
+static int setup_with(void **state, uint32_t flags)
 {
 	struct vsw_net_conf nc = {.name = "n", .mtu = 1500};
 	struct worker_conf wc = {.name = "w0"};
@@ -92,13 +92,28 @@ static int setup(void **state)
 	fd = tap_open(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR);
 	frame_mac(mac, HERE);
 	r->own = dup(fd);
-	r->tap = tap_new(r->worker, "up", fd, mac, 0);
+	r->tap = tap_new(r->worker, "up", fd, mac, flags);
 	assert_non_null(r->tap);
 	r->sock = link_up();
 	test_port_init(&r->st, THERE);
 	assert_int_equal(vsw_port_attach(r->net, tap_port(r->tap)), 0);
 	assert_int_equal(vsw_port_attach(r->net, &r->st.port), 0);
 	return 0;
+}
+
+static int setup(void **state)
+{
+	return setup_with(state, 0);
+}
+
+static int setup_no_tso(void **state)
+{
+	return setup_with(state, KPORT_NO_TSO);
+}
+
+static int setup_no_csum(void **state)
+{
+	return setup_with(state, KPORT_NO_CSUM);
 }
 
 static int teardown(void **state)
@@ -155,10 +170,8 @@ static void tcp_frame(struct frame *f, unsigned int from, unsigned int to, uint3
 
 static struct frame big, want, got;
 
-/* The kernel's large packet is cut and summed on its way to a port that takes neither. */
-static void test_large_from_kernel(void **state)
+static void large_from_kernel(struct rig *r)
 {
-	struct rig *r = *state;
 	struct virtio_net_hdr h = {.flags = VIRTIO_NET_HDR_F_NEEDS_CSUM,
 				   .gso_type = VIRTIO_NET_HDR_GSO_TCPV4,
 				   .gso_size = 1448};
@@ -176,8 +189,26 @@ static void test_large_from_kernel(void **state)
 		assert_int_equal(r->st.frame[i].len, got.len);
 		assert_memory_equal(r->st.frame[i].data, got.data, got.len);
 	}
+}
+
+/* The kernel's large packet is cut and summed on its way to a port that takes neither. */
+static void test_large_from_kernel(void **state)
+{
+	struct rig *r = *state;
+
+	large_from_kernel(r);
 	/* It came as one. */
 	assert_true(wait_until(atomic_load(&tap_port(r->tap)->stats.tx_gso) == 1, WAIT_MS));
+}
+
+/* Without TSO, or checksums: the kernel cuts it before we see it. */
+static void test_large_from_kernel_without(void **state)
+{
+	struct rig *r = *state;
+
+	large_from_kernel(r);
+	assert_true(wait_until(atomic_load(&tap_port(r->tap)->stats.tx_packets) == 14, WAIT_MS));
+	assert_int_equal(atomic_load(&tap_port(r->tap)->stats.tx_gso), 0);
 }
 
 static void test_unsummed_from_kernel(void **state)
@@ -286,6 +317,40 @@ static void test_large_to_kernel(void **state)
 	assert_memory_equal(got.data + want.payload, want.data + want.payload,
 			    want.len - want.payload);
 	assert_int_equal(atomic_load(&tap_port(r->tap)->stats.rx_packets), 1);
+}
+
+/* ... and we, before the kernel sees it. */
+static void test_large_to_kernel_without(void **state)
+{
+	struct rig *r = *state;
+	struct virtio_net_hdr h;
+
+	tcp_frame(&big, THERE, HERE, 30000);
+	want = big;
+	frame_make_partial(&big, true);
+	station_sends(r, &big, PKT_GSO_TCP | PKT_CSUM_L4 | PKT_CSUM_IP, 1448);
+	for (unsigned int i = 0; i < 21; i++) {
+		struct frame seg;
+
+		assert_true(frame_segment(&want, 1448, i, &seg));
+		assert_true(kernel_hears(r, &h, &got) > 0);
+		assert_int_equal(h.gso_type, 0);
+		assert_int_equal(h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM, 0);
+		assert_int_equal(got.len, seg.len);
+		assert_memory_equal(got.data, seg.data, seg.len);
+	}
+	/* One that is not cut. */
+	frame_udp(&big, THERE, HERE, 300);
+	want = big;
+	station_sends(r, &big, PKT_CSUM_L4, 0);
+	assert_true(kernel_hears(r, &h, &got) > 0);
+	assert_int_equal(h.flags & VIRTIO_NET_HDR_F_NEEDS_CSUM,
+			 atomic_load(&tap_port(r->tap)->caps) & VSW_CAP_CSUM
+				 ? VIRTIO_NET_HDR_F_NEEDS_CSUM
+				 : 0);
+	assert_int_equal(got.len, want.len);
+	if (!h.flags)
+		assert_memory_equal(got.data, want.data, want.len);
 }
 
 static void test_small_to_kernel(void **state)
@@ -430,6 +495,14 @@ int main(void)
 		WITH(test_large_udp_to_kernel),
 		WITH(test_too_big_for_the_network),
 		WITH(test_interface_goes),
+		cmocka_unit_test_setup_teardown(test_large_from_kernel_without, setup_no_tso,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_large_to_kernel_without, setup_no_tso,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_large_from_kernel_without, setup_no_csum,
+						teardown),
+		cmocka_unit_test_setup_teardown(test_large_to_kernel_without, setup_no_csum,
+						teardown),
 		cmocka_unit_test(test_wrong_descriptors),
 	};
 	int fd;
