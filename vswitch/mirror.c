@@ -4,7 +4,7 @@
  * "destination". A copy is delivered, not sent: it is not judged, not forwarded, not learned from,
  * and not copied in turn.
  */
-#include "vswitch/features_internal.h"
+#include "vswitch/port_features_internal.h"
 #include "vswitch/send_internal.h"
 
 void mirror_packet(struct vsw_net *net, const struct vsw_port *from, const struct vsw_port *to,

@@ -106,7 +106,7 @@ struct vsw_port {
 	_Atomic uint64_t learn_again_ms;  /* no room for more addresses before that */
 	_Atomic(struct capture *) capture; /* a list: its own and its paths' */
 	_Atomic(struct port_policy *) policy; /* NULL: none; see judge.h */
-	_Atomic(struct port_features *) features; /* NULL: none; see features.h */
+	_Atomic(struct port_features *) features; /* NULL: none; see port_features.h */
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;
 	_Atomic uint64_t spent_ns; /* of its senders' patience; written under the lock */

@@ -12,7 +12,7 @@
  * and the copy goes on. The sender's own stays as it is: it offers it again when it has to wait. A
  * delivery may send in turn (a router's port), so scratch is a stack.
  *
- * Features (features.h) are asked for at the edges: what the sender's guest may send before its
+ * Features (port_features.h) are asked for at the edges: what the sender's guest may send before its
  * policy, tags as the receiver has them behind the receiver's. Copies for mirrors are made when a
  * packet is through.
  *
@@ -20,7 +20,7 @@
  */
 #include <stdlib.h>
 
-#include "vswitch/features_internal.h"
+#include "vswitch/port_features_internal.h"
 #include "vswitch/judge.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"

@@ -17,7 +17,7 @@
 
 #include "base/log.h"
 #include "base/util.h"
-#include "vswitch/features_internal.h"
+#include "vswitch/port_features_internal.h"
 #include "vswitch/judge.h"
 #include "vswitch/rcu.h"
 #include "vswitch/switch_internal.h"

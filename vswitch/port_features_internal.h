@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Features of ports, as the way of a burst asks for them. Inside the switch; in a read section. */
-#ifndef HVLAB_VSWITCH_FEATURES_INTERNAL_H
-#define HVLAB_VSWITCH_FEATURES_INTERNAL_H
+#ifndef HVLAB_VSWITCH_PORT_FEATURES_INTERNAL_H
+#define HVLAB_VSWITCH_PORT_FEATURES_INTERNAL_H
 
 #include "base/util.h"
-#include "vswitch/features.h"
+#include "vswitch/port_features.h"
 
 static inline struct port_features *features_of(const struct vsw_port *port)
 {

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 
 #include "vswitch/fdb.h"
-#include "vswitch/features_internal.h"
+#include "vswitch/port_features_internal.h"
 #include "vswitch/rcu.h"
 #include "vswitch/switch_internal.h"
 

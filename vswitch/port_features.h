@@ -3,8 +3,8 @@
  * Features of a port beyond policy, as Hyper-V's switch has them: VLANs, guards, mirroring, storm
  * limit. A port without any has none of this (port->features is NULL).
  */
-#ifndef HVLAB_VSWITCH_FEATURES_H
-#define HVLAB_VSWITCH_FEATURES_H
+#ifndef HVLAB_VSWITCH_PORT_FEATURES_H
+#define HVLAB_VSWITCH_PORT_FEATURES_H
 
 #include "vswitch/guard.h"
 #include "vswitch/port.h"
