@@ -28,7 +28,8 @@
 
 static enum vsw_drop denied(struct judging *j, const struct policy_result *res)
 {
-	atomic_fetch_add_explicit(&j->pp->denied[j->dir], 1, memory_order_relaxed);
+	if (!j->trace)
+		atomic_fetch_add_explicit(&j->pp->denied[j->dir], 1, memory_order_relaxed);
 	j->flow = NULL;
 	j->layer = res->layer;
 	j->group = res->group;
@@ -424,21 +425,59 @@ static enum vsw_drop without_connection(struct judging *j, const struct pkt *pkt
 	if (!f)
 		return first_packet(j, pkt);
 	j->quote = true;
+	j->flow = f;
 	x = atomic_load_explicit(&f->extra, memory_order_acquire);
 	j->half = x ? &x->half[j->dir] : NULL;
 	return VSW_DROP_NONE;
 }
 
-/* What a packet of a known connection would meet, and nothing is changed. */
+/* What judge_anew() would come to, and nothing is changed. False: it would not let it in. */
+static bool explain_anew(struct judging *j, const struct pkt *pkt, struct policy_result *res)
+{
+	struct flow *f = j->flow;
+	struct flow_extra *x = atomic_load_explicit(&f->extra, memory_order_acquire);
+	struct port_search s = {.flows = j->pp->flows, .key = &f->key, .hash = f->hash, .now = x};
+	const struct policy_ctx ctx = {.nat_port = choose_port, .arg = &s, .trace = j->trace};
+	struct policy_fields fields;
+
+	first_fields(f, x, j, pkt, &fields);
+	policy_walk(j->v->policy, (enum policy_dir)f->origin, &fields, res, &ctx);
+	return res->verdict != POLICY_DENY && same_alias(f, x, res);
+}
+
+/*
+ * What a packet of a known connection would meet, and nothing is changed. The trace is of the walk
+ * that decides, or would, were the connection not there.
+ */
 static enum vsw_drop explain_known(struct judging *j, const struct pkt *pkt)
 {
 	struct flow *f = j->flow;
 	const struct flow_extra *x = atomic_load_explicit(&f->extra, memory_order_acquire);
-	enum vsw_drop why = first_answer(j, pkt);
+	uint32_t gen = atomic_load_explicit(&f->gen, memory_order_acquire);
+	bool judged = atomic_load(&f->flags) >> j->dir & 1, stale = gen != j->v->gen;
+	struct policy_result res;
+	enum vsw_drop why;
 
-	if (must_be_now(j, atomic_load(&f->gen)) || !(atomic_load(&f->flags) >> j->dir & 1))
-		return why;
-	j->flow = f;
+	if (stale && !explain_anew(j, pkt, &res)) {
+		if (must_be_now(j, gen)) {
+			why = denied(j, &res);
+			j->flow = f;
+			return why;
+		}
+	} else if (stale && (uint8_t)j->dir == f->origin) {
+		fill_half(j->own_half, j->v->policy, &res);
+		j->half = j->own_half;
+		return VSW_DROP_NONE;
+	} else if (stale) {
+		judged = false; /* its answers are open again */
+	}
+	if (!stale || !judged) {
+		j->trace->n = 0;
+		why = first_answer(j, pkt);
+		j->flow = f;
+		if (!judged)
+			return why;
+	}
 	j->half = x ? &x->half[j->dir] : NULL;
 	return VSW_DROP_NONE;
 }

@@ -126,6 +126,11 @@ static inline void judge_count(const struct flow_half *half, struct flow *f, enu
 	}
 }
 
+struct vsw_flow_info;
+/* @f as users see it; control thread, @f cannot go meanwhile. Texts live as long as the policy. */
+void policy_flow_info(const struct port_policy *pp, const struct flow *f, uint32_t now_ms,
+		      struct vsw_flow_info *to);
+
 /* The port is detached: its policy and connections go. Control thread. */
 void policy_forget_port(struct vsw_port *port);
 

@@ -239,14 +239,15 @@ struct visit {
 	size_t n, max;
 };
 
-static void describe(const struct visit *v, const struct flow *f, struct vsw_flow_info *to)
+void policy_flow_info(const struct port_policy *pp, const struct flow *f, uint32_t now_ms,
+		      struct vsw_flow_info *to)
 {
-	const struct policy_version *ver = version_now(v->pp);
+	const struct policy_version *ver = version_now(pp);
 	const struct flow_extra *x = atomic_load(&f->extra);
 	uint8_t flags = atomic_load(&f->flags);
-	uint32_t out = v->now_ms - atomic_load(&f->count[POLICY_OUT].last_ms);
-	uint32_t in = v->now_ms - atomic_load(&f->count[POLICY_IN].last_ms);
-	uint32_t idle = MIN(out, in), limit = flow_timeout(v->pp->flows, f);
+	uint32_t out = now_ms - atomic_load(&f->count[POLICY_OUT].last_ms);
+	uint32_t in = now_ms - atomic_load(&f->count[POLICY_IN].last_ms);
+	uint32_t idle = MIN(out, in), limit = flow_timeout(pp->flows, f);
 
 	idle = idle > UINT32_MAX / 2 ? 0 : idle;
 	*to = (struct vsw_flow_info){.proto = f->key.proto,
@@ -303,7 +304,7 @@ static bool visit_one(void *arg, struct flow *f)
 	struct vsw_flow_info info;
 	struct visit *v = arg;
 
-	describe(v, f, &info);
+	policy_flow_info(v->pp, f, v->now_ms, &info);
 	if (!v->cut)
 		return v->fn(v->arg, &info);
 	if (v->fn(v->arg, &info))

@@ -29,6 +29,7 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "vswitch/dropmon.h"
 #include "vswitch/offload.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"
@@ -74,10 +75,18 @@ static void capture_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_
 	vsw_read_unlock();
 }
 
-void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
+void send_drop_at(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why,
+		  const struct vsw_denier *by)
 {
 	count_drop(port, why, n_lost(pkt, why));
 	capture_drop(port, pkt, why);
+	if (dropmon_on())
+		dropmon_report(port, POLICY_IN, why, NULL, port, pkt, n_lost(pkt, why), by);
+}
+
+void vsw_port_drop(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why)
+{
+	send_drop_at(port, pkt, why, NULL);
 }
 
 void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum vsw_drop why)
@@ -86,6 +95,8 @@ void vsw_port_drop_frame(struct vsw_port *port, const struct vsw_frame *f, enum 
 	/* A capture shows the packet once, with its first lost frame. */
 	if (!dropped_there)
 		capture_drop(port, f->pkt, why);
+	if (dropmon_on())
+		dropmon_report(port, POLICY_IN, why, NULL, port, f->pkt, 1, NULL);
 }
 
 void vsw_port_received(struct vsw_port *port, uint64_t packets, uint64_t bytes)
@@ -118,6 +129,16 @@ static void tx_drop(struct burst *b, const struct pkt *pkt, enum vsw_drop why)
 	atomic_fetch_add_explicit(&b->from->stats.tx_drops[why], n, memory_order_relaxed);
 	if (b->path)
 		atomic_fetch_add_explicit(&b->path->stats.tx_drops[why], n, memory_order_relaxed);
+}
+
+/* The same for one that no receiver counts. @by: who denied it; may be NULL. */
+static void tx_drop_alone(struct burst *b, const struct pkt *pkt, enum vsw_drop why,
+			  const struct vsw_denier *by)
+{
+	tx_drop(b, pkt, why);
+	if (dropmon_on())
+		dropmon_report(b->path ? b->path : b->from, POLICY_OUT, why, b->from, NULL, pkt,
+			       n_lost(pkt, why), by);
 }
 
 /* A packet is through, one way or another: as far as its sender goes, it has left. */
@@ -217,11 +238,15 @@ unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct 
 static void drop_run(struct burst *b, struct run *r, struct vsw_port *to, enum vsw_drop why)
 {
 	for (; r->n; r->n--) {
+		const struct vsw_denier *by = b->special ? special_denier(b, r->first) : NULL;
 		struct pkt *pkt = b->pkts[r->first];
 
-		if (to)
-			vsw_port_drop(to, pkt, why);
-		tx_drop(b, pkt, why);
+		if (to) {
+			send_drop_at(to, pkt, why, by);
+			tx_drop(b, pkt, why);
+		} else {
+			tx_drop_alone(b, pkt, why, by);
+		}
 		consumed(b, r->first++, why);
 	}
 }
@@ -310,7 +335,7 @@ static void run_flood(struct burst *b, struct run *r)
 	}
 	for (unsigned int i = 0; i < r->n; i++) {
 		if (why != VSW_DROP_NONE)
-			tx_drop(b, pkts[i], why);
+			tx_drop_alone(b, pkts[i], why, NULL);
 		consumed(b, r->first + i, why);
 	}
 	r->first += r->n;
@@ -358,7 +383,7 @@ static inline void find_way(struct burst *b, const struct pkt *pkt, uint32_t vid
 		run_drop(r, VSW_DROP_SRC_INVALID, NULL);
 		goto out;
 	}
-	if (src != b->own) {
+	if (src != b->own && likely(!b->watch)) {
 		if (!b->now)
 			b->now = vsw_now_ms();
 		fdb_learn(b->net->fdb, src, (uint16_t)vid, b->from, b->now);
@@ -367,6 +392,8 @@ static inline void find_way(struct burst *b, const struct pkt *pkt, uint32_t vid
 	if (dst >> 40 & 1)
 		goto out;
 	to = fdb_lookup(b->net->fdb, dst, (uint16_t)vid, &b->now, vsw_now_ms);
+	if (unlikely(b->watch) && !to && dst == src)
+		to = b->from; /* as it would just have been learned */
 	if (to) {
 		r->to = to;
 		r->verdict = UNICAST;
@@ -389,7 +416,7 @@ static unsigned int drop_all(struct burst *b, unsigned int n, enum vsw_drop why)
 	for (unsigned int i = 0; i < n; i++) {
 		enum vsw_drop bad = pkt_parse(b->pkts[i]);
 
-		tx_drop(b, b->pkts[i], bad ? bad : why);
+		tx_drop_alone(b, b->pkts[i], bad ? bad : why, NULL);
 		consumed(b, i, bad ? bad : why);
 	}
 	return n;
@@ -436,8 +463,10 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 {
 	/* No packet has this destination: 48 bits. */
 	struct burst b = {.from = port, .pkts = pkts, .sent = pkts, .last_mac = UINT64_MAX};
+	const struct vsw_port *before = NULL;
 	struct vsw_port *outer;
 	unsigned int done;
+	bool told;
 
 	if (!n)
 		return 0;
@@ -450,6 +479,9 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 	b.net = atomic_load_explicit(&b.from->net, memory_order_acquire);
 	b.own = fdb_mac(b.from->mac);
 	b.capture = atomic_load_explicit(&b.from->capture, memory_order_acquire);
+	told = dropmon_on();
+	if (unlikely(told))
+		before = dropmon_sends(b.from);
 	if (unlikely(!b.net))
 		done = drop_all(&b, n, VSW_DROP_NO_PORT);
 	else if (unlikely(!atomic_load_explicit(&b.from->link, memory_order_relaxed)))
@@ -463,6 +495,8 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 		if (outer)
 			count_sent(&b, outer);
 	}
+	if (unlikely(told))
+		dropmon_sends(before);
 	vsw_read_unlock();
 	return done;
 }

@@ -25,6 +25,22 @@ struct run {
 };
 
 struct special;
+struct judging;
+struct vsw_denier;
+
+/**
+ * struct send_watch - Somebody wants to know a packet's way, and nothing is to happen: explain.c
+ * @trace:	of the next stop
+ * @stopped:	@j has been judged: @why, and @out is what became of @in. Lasts no longer
+ * @arrives:	it would be given to @to; or, of a flood, dropped there
+ */
+struct send_watch {
+	struct policy_trace trace;
+	void (*stopped)(struct send_watch *w, const struct judging *j, enum vsw_drop why,
+			const struct pkt *in, const struct pkt *out);
+	void (*arrives)(struct send_watch *w, struct vsw_port *to, enum vsw_drop why,
+			struct pkt *pkt);
+};
 
 /**
  * struct burst - What one vsw_send() is about
@@ -32,6 +48,7 @@ struct special;
  * @pkts:	as they go on; @sent: as the sender gave them. The same but where a policy changes
  * one
  * @special:	NULL: no port of the network has a policy or features
+ * @watch:	NULL but for a packet that is only explained
  */
 struct burst {
 	struct vsw_port *from;
@@ -40,6 +57,7 @@ struct burst {
 	struct capture *capture;
 	struct pkt **pkts, **sent;
 	struct special *special;
+	struct send_watch *watch;
 	uint64_t own, now;	     /* sender's address; clock, when it was read */
 	uint64_t last_mac, last_src; /* of the packet before: destination, source */
 	uint32_t last_vid;
@@ -79,6 +97,9 @@ bool send_run_end(struct burst *b, struct run *r);
 void send_find_way(struct burst *b, const struct pkt *pkt, uint32_t vid, struct run *r);
 /* Copies of a flood to one port, which nobody waits for. */
 void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n);
+/* vsw_port_drop() of a packet that @by denied; NULL: nobody did. */
+void send_drop_at(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why,
+		  const struct vsw_denier *by);
 
 /* send_special.c. A whole burst; returns packets consumed. */
 unsigned int special_burst(struct burst *b, unsigned int n);
@@ -86,5 +107,13 @@ unsigned int special_burst(struct burst *b, unsigned int n);
 void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why);
 /* As send_flood_to(), by what the port wants. */
 void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n);
+/* Who denied packet @i of the burst. */
+const struct vsw_denier *special_denier(const struct burst *b, unsigned int i);
+/*
+ * The way of one packet, told to @b->watch and not gone: *@way says where it would go. @to: it is
+ * about to be given to that port; NULL: it comes from the sender. Where no port has a policy other
+ * packets do not come here, and get to the same end.
+ */
+void special_watch(struct burst *b, struct vsw_port *to, struct pkt *pkt, struct run *way);
 
 #endif

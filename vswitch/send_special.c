@@ -20,9 +20,10 @@
  */
 #include <stdlib.h>
 
-#include "vswitch/port_features_internal.h"
+#include "vswitch/dropmon.h"
 #include "vswitch/judge.h"
 #include "vswitch/parse.h"
+#include "vswitch/port_features_internal.h"
 #include "vswitch/rcu.h"
 #include "vswitch/send_internal.h"
 
@@ -45,6 +46,7 @@ struct visitor {
 	uint64_t packets, bytes; /* on the wire */
 	struct run way;
 	struct stop stop[POLICY_N_DIRS];
+	struct vsw_denier denied;
 };
 
 /**
@@ -127,7 +129,7 @@ static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, st
 	const struct flow_half *h = j->half;
 	enum vsw_drop why = VSW_DROP_NO_BUFFER;
 
-	if (h->n_limits && !pay_limits(h, bytes, now_ns))
+	if (h->n_limits && !j->trace && !pay_limits(h, bytes, now_ns))
 		return VSW_DROP_RATE;
 	if (!h->xpose.flags)
 		return VSW_DROP_NONE;
@@ -135,9 +137,37 @@ static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, st
 	if (*out)
 		why = j->quote ? xpose_apply_icmp_error(&h->xpose, in, *out)
 			       : xpose_apply(&h->xpose, in, *out);
-	if (why != VSW_DROP_NONE)
+	if (why != VSW_DROP_NONE && !j->trace)
 		pay_back_half(h, bytes);
 	return why;
+}
+
+static enum vsw_drop judge_and_change(struct burst *b, struct judging *j, struct visitor *at,
+				      struct pkt **view)
+{
+	struct special *s = b->special;
+	struct pkt *in = *view, *out = NULL;
+	enum vsw_drop why = judge_packet(j, in);
+	bool own;
+
+	if (unlikely(why != VSW_DROP_NONE)) {
+		at->denied = (struct vsw_denier){
+			.v = j->v, .layer = j->layer, .group = j->group, .rule = j->rule};
+		return why;
+	}
+	own = j->half == j->own_half;
+	if (unlikely(j->half != NULL)) {
+		why = pass_half(j, in, &out, at->bytes, s->now_ns);
+		if (why != VSW_DROP_NONE)
+			return why;
+		*view = out ? out : in;
+		/* What has no connection has no half that outlives this: counted at once. */
+		if (own && !b->watch)
+			judge_count(j->half, NULL, j->dir, at->packets, at->bytes, s->now_ms);
+	}
+	at->stop[j->dir] = (struct stop){.flow = j->quote ? NULL : j->flow,
+					 .half = own ? NULL : j->half};
+	return VSW_DROP_NONE;
 }
 
 /*
@@ -154,10 +184,12 @@ static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
 			    .v = v,
 			    .dir = dir,
 			    .has_key = at->has_key,
-			    .may_make = may_make,
+			    .may_make = may_make && !b->watch,
 			    .now_ms = s->now_ms,
+			    .trace = b->watch ? &b->watch->trace : NULL,
+			    .rule = POLICY_NO_RULE,
 			    .own_half = &own};
-	struct pkt *in = *view, *out = NULL;
+	const struct pkt *in = *view;
 	enum vsw_drop why;
 
 	if (dir == POLICY_OUT)
@@ -166,22 +198,10 @@ static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
 		flow_key_turn(&j.key, &at->key);
 	j.hash = at->hash;
 	who_pays(b, &j);
-	why = judge_packet(&j, in);
-	if (unlikely(why != VSW_DROP_NONE))
-		return why;
-	if (unlikely(j.half != NULL)) {
-		why = pass_half(&j, in, &out, at->bytes, s->now_ns);
-		if (why != VSW_DROP_NONE)
-			return why;
-		*view = out ? out : in;
-		/* What has no connection has no half that outlives this: counted at once. */
-		if (j.half == &own) {
-			judge_count(j.half, NULL, dir, at->packets, at->bytes, s->now_ms);
-			j.half = NULL;
-		}
-	}
-	at->stop[dir] = (struct stop){.flow = j.quote ? NULL : j.flow, .half = j.half};
-	return VSW_DROP_NONE;
+	why = judge_and_change(b, &j, at, view);
+	if (unlikely(b->watch != NULL))
+		b->watch->stopped(b->watch, &j, why, in, *view);
+	return why;
 }
 
 /* The key of what a packet has become on the way. */
@@ -235,6 +255,7 @@ static void parse_stage(struct burst *b, unsigned int n)
 			__builtin_prefetch(b->sent[i + 1]->hdr);
 		s->view[i] = pkt;
 		memset(at->stop, 0, sizeof(at->stop));
+		at->denied.v = NULL;
 		at->way = (struct run){.n = 0};
 		at->has_key = at->storm = at->seen_at_source = false;
 		why = pkt_parse(pkt);
@@ -286,7 +307,8 @@ static void may_go(struct burst *b, struct visitor *at)
 	if (at->way.verdict == UNICAST) {
 		if (!vlan_may(features_vlan(f), features_vlan(features_of(at->way.to)), at->vid))
 			run_drop(&at->way, VSW_DROP_VLAN, NULL);
-	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps) {
+	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps &&
+		   likely(!b->watch)) {
 		at->storm = storm_take(&f->storm, (uint32_t)at->packets, s->now_ns);
 		if (!at->storm)
 			run_drop(&at->way, VSW_DROP_STORM, NULL);
@@ -410,19 +432,24 @@ out:
 	return run.first;
 }
 
+static void begin(struct burst *b, struct special *s)
+{
+	s->epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
+	s->v = policy_of(b->from, s->epoch, &s->pp);
+	s->features = features_of(b->from);
+	s->now_ns = now_ns();
+	s->now_ms = (uint32_t)(s->now_ns / NSEC_PER_MSEC + 1);
+	b->special = s;
+	b->pkts = s->view;
+}
+
 unsigned int special_burst(struct burst *b, unsigned int n)
 {
 	struct pkt **sent = b->sent;
 	struct special s;
 	unsigned int done = 0;
 
-	s.epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
-	s.v = policy_of(b->from, s.epoch, &s.pp);
-	s.features = features_of(b->from);
-	s.now_ns = now_ns();
-	s.now_ms = (uint32_t)(s.now_ns / NSEC_PER_MSEC + 1);
-	b->special = &s;
-	b->pkts = s.view;
+	begin(b, &s);
 	while (done < n) {
 		unsigned int want = MIN(n - done, CHUNK), got;
 
@@ -465,6 +492,24 @@ void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why)
 
 /* ---- Floods ---------------------------------------------------------------------------------- */
 
+static void flood_to(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
+{
+	if (likely(!b->watch))
+		send_flood_to(to, pkts, n);
+	else
+		b->watch->arrives(b->watch, to, VSW_DROP_NONE, pkts[0]);
+}
+
+/* Not to @to after all. */
+static void flood_drop(struct burst *b, struct vsw_port *to, struct pkt *pkt, enum vsw_drop why,
+		       const struct vsw_denier *by)
+{
+	if (likely(!b->watch))
+		send_drop_at(to, pkt, why, by);
+	else
+		b->watch->arrives(b->watch, to, why, pkt);
+}
+
 void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
 {
 	struct special *s = b->special;
@@ -474,7 +519,7 @@ void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsi
 	unsigned int mark = scratch_used;
 
 	if (!v && !f && !s->features) {
-		send_flood_to(to, pkts, n);
+		flood_to(b, to, pkts, n);
 		return;
 	}
 	for (unsigned int i = 0; i < n; i++) {
@@ -491,12 +536,51 @@ void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsi
 			why = retag(s, &at, to, &view);
 		if (why == VSW_DROP_NONE) {
 			visitor->seen_at_source |= mirror_is_source(f);
-			send_flood_to(to, &view, 1);
-			judge_count(at.stop[POLICY_IN].half, at.stop[POLICY_IN].flow, POLICY_IN,
-				    at.packets, at.bytes, s->now_ms);
+			flood_to(b, to, &view, 1);
+			if (likely(!b->watch))
+				judge_count(at.stop[POLICY_IN].half, at.stop[POLICY_IN].flow,
+					    POLICY_IN, at.packets, at.bytes, s->now_ms);
 		} else {
-			vsw_port_drop(to, view, why);
+			flood_drop(b, to, view, why, &at.denied);
 		}
 		scratch_used = mark;
 	}
+}
+
+/* ---- What is told --------------------------------------------------------------------------- */
+
+const struct vsw_denier *special_denier(const struct burst *b, unsigned int i)
+{
+	return &b->special->at[i].denied;
+}
+
+static void watch_flood(struct burst *b)
+{
+	const struct port_list *l = atomic_load_explicit(&b->net->ports, memory_order_acquire);
+
+	for (unsigned int i = 0; i < l->n; i++)
+		if (l->port[i] != b->from && vsw_port_takes(l->port[i]))
+			special_flood(b, l->port[i], b->pkts, 1);
+}
+
+void special_watch(struct burst *b, struct vsw_port *to, struct pkt *pkt, struct run *way)
+{
+	unsigned int mark = scratch_used;
+	struct special s;
+
+	begin(b, &s);
+	b->sent = &pkt;
+	parse_stage(b, 1);
+	if (to && s.at[0].way.verdict != DROP)
+		s.at[0].way = (struct run){.verdict = UNICAST, .to = to};
+	else
+		out_stage(b, 1);
+	*way = s.at[0].way;
+	if (way->verdict == FLOOD) {
+		watch_flood(b);
+	} else if (way->verdict == UNICAST) {
+		in_stage(b, 0);
+		b->watch->arrives(b->watch, way->to, s.at[0].way.why, s.view[0]);
+	}
+	scratch_used = mark;
 }
