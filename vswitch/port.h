@@ -25,6 +25,8 @@ struct vsw_net;
 struct vsw_nic;
 struct capture;
 struct port_policy;
+struct vsw_fast;
+struct vsw_fast_key;
 struct port_features;
 
 /* What a port takes on receive without payment; everything else is settled before. */
@@ -56,6 +58,12 @@ struct vsw_port_ops {
 	 * as yes. Any worker.
 	 */
 	bool (*emptied)(struct vsw_port *port);
+	/*
+	 * NULL: no flow table. A flow that the NIC may take into it (vswitch/fastpath.h); both are
+	 * valid during the call. Worker of the port, inside vsw_send().
+	 */
+	void (*program)(struct vsw_port *port, const struct vsw_fast_key *key, uint32_t hash,
+			const struct vsw_fast *fast);
 };
 
 struct vsw_port_stats {

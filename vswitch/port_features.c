@@ -48,6 +48,7 @@ static void replace(struct vsw_port *port, struct port_features *new)
 		note_special(port, -1);
 	if (!new && !old)
 		return;
+	atomic_fetch_add(&vsw_topology, 1);
 	vsw_synchronize();
 	free(old);
 }

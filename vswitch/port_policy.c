@@ -255,7 +255,7 @@ void policy_flow_info(const struct port_policy *pp, const struct flow *f, uint32
 				     .lport = f->key.lport,
 				     .rport = f->key.rport,
 				     .translated = x && (flags & FLOW_ALIAS),
-				     .offloaded = atomic_load(&f->offload) != NULL,
+				     .offloaded = atomic_load(&f->offload),
 				     .kept = flags & FLOW_KEPT,
 				     .origin = (enum policy_dir)f->origin,
 				     .state = flow_state_name(atomic_load(&f->state)),

@@ -451,7 +451,7 @@ static unsigned int send_burst(struct burst *b, unsigned int n)
 	return run.first;
 }
 
-static inline void count_sent(const struct burst *b, struct vsw_port *port)
+void send_count(const struct burst *b, struct vsw_port *port)
 {
 	atomic_fetch_add_explicit(&port->stats.tx_packets, b->packets, memory_order_relaxed);
 	atomic_fetch_add_explicit(&port->stats.tx_bytes, b->bytes, memory_order_relaxed);
@@ -491,9 +491,9 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 	else
 		done = special_burst(&b, n);
 	if (done) {
-		count_sent(&b, port);
+		send_count(&b, port);
 		if (outer)
-			count_sent(&b, outer);
+			send_count(&b, outer);
 	}
 	if (unlikely(told))
 		dropmon_sends(before);

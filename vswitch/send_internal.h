@@ -8,6 +8,8 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "vswitch/dropmon.h"
+#include "vswitch/judge.h"
 #include "vswitch/switch_internal.h"
 
 #define TYPE_VLAN   0x8100
@@ -25,8 +27,6 @@ struct run {
 };
 
 struct special;
-struct judging;
-struct vsw_denier;
 
 /**
  * struct send_watch - Somebody wants to know a packet's way, and nothing is to happen: explain.c
@@ -101,6 +101,45 @@ void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n);
 void send_drop_at(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why,
 		  const struct vsw_denier *by);
 
+#define SPECIAL_CHUNK 32
+
+/* One packet's stops. */
+struct stop {
+	struct flow *flow;
+	const struct flow_half *half;
+};
+
+struct visitor {
+	struct flow_key key; /* as the sender's port sees it */
+	uint32_t hash;
+	bool has_key;
+	uint16_t vid, fdb_vid; /* its VLAN, and the one its addresses are known under */
+	bool storm;	       /* counted by the sender's storm limit */
+	bool seen_at_source;   /* a flood that a mirror's source got */
+	uint64_t packets, bytes; /* on the wire */
+	struct run way;
+	struct stop stop[POLICY_N_DIRS];
+	struct vsw_denier denied;
+};
+
+/**
+ * struct special - What a burst needs beyond struct burst
+ * @v:		of the sender's policy; NULL: it has none
+ * @features:	of the sender's port, or NULL
+ * @program:	the port that sent, when its NIC has a flow table (fastpath.h), else NULL
+ */
+struct special {
+	unsigned int epoch;
+	struct port_policy *pp;
+	const struct policy_version *v;
+	struct port_features *features;
+	struct vsw_port *program;
+	uint64_t now_ns;
+	uint32_t now_ms;
+	struct pkt *view[SPECIAL_CHUNK];
+	struct visitor at[SPECIAL_CHUNK];
+};
+
 /* send_special.c. A whole burst; returns packets consumed. */
 unsigned int special_burst(struct burst *b, unsigned int n);
 /* Packet @i of the burst is through. */
@@ -115,5 +154,24 @@ const struct vsw_denier *special_denier(const struct burst *b, unsigned int i);
  * packets do not come here, and get to the same end.
  */
 void special_watch(struct burst *b, struct vsw_port *to, struct pkt *pkt, struct run *way);
+
+/*
+ * The first @n packets of b->special, judged, are handed over in runs. Returns how many were
+ * consumed; what the others have paid is theirs again.
+ */
+unsigned int special_hand_over(struct burst *b, unsigned int n);
+/* A packet to be changed; NULL: there is no room. Until special_leave(). */
+struct pkt *special_scratch(void);
+unsigned int special_enter(void);
+void special_leave(unsigned int mark);
+/* False: over a limit. Charges all of @h's limits, or none. */
+bool special_pay(const struct flow_half *h, uint64_t bytes, uint64_t now_ns);
+void special_pay_back(const struct flow_half *h, uint64_t bytes);
+
+/* send.c. What was consumed is counted as sent by @port. */
+void send_count(const struct burst *b, struct vsw_port *port);
+
+/* fastpath.c. Packet @i is through: its flow may be one for the sender's NIC. */
+void fast_offer(struct burst *b, unsigned int i);
 
 #endif

@@ -4,67 +4,31 @@
  *
  * Theory. The same way as in send.c, with a stop at the sender's port (direction OUT) before the
  * way is found, and one at the receiver's (IN) behind it. A burst goes in stages, each over all of
- * up to CHUNK packets, so that memory that one stage needs was fetched while the stage before was
- * busy with the other packets: parse and key, the sender's bucket; the sender's record; judge OUT,
- * find the way, the receiver's bucket; the receiver's record; judge IN, and hand over in runs.
+ * up to SPECIAL_CHUNK packets, so that memory that one stage needs was fetched while the stage
+ * before was busy with the other packets: parse and key, the sender's bucket; the sender's record;
+ * judge OUT, find the way, the receiver's bucket; the receiver's record; judge IN, and hand over in
+ * runs.
  *
  * A packet that is to be changed is copied (struct pkt, not its bytes) to scratch of the thread,
  * and the copy goes on. The sender's own stays as it is: it offers it again when it has to wait. A
  * delivery may send in turn (a router's port), so scratch is a stack.
  *
- * Features (port_features.h) are asked for at the edges: what the sender's guest may send before its
- * policy, tags as the receiver has them behind the receiver's. Copies for mirrors are made when a
- * packet is through.
+ * Features (port_features.h) are asked for at the edges: what the sender's guest may send before
+ * its policy, tags as the receiver has them behind the receiver's. Copies for mirrors are made when
+ * a packet is through.
  *
  * Counting is done when a packet is through, since one that waits comes by again.
  */
 #include <stdlib.h>
 
+#include "vswitch/port_features_internal.h"
 #include "vswitch/dropmon.h"
 #include "vswitch/judge.h"
 #include "vswitch/parse.h"
-#include "vswitch/port_features_internal.h"
 #include "vswitch/rcu.h"
 #include "vswitch/send_internal.h"
 
-#define CHUNK	    32
-#define SCRATCH_MAX 256 /* packets: CHUNK at two ports, four sends deep */
-
-/* One packet's stops. */
-struct stop {
-	struct flow *flow;
-	const struct flow_half *half;
-};
-
-struct visitor {
-	struct flow_key key; /* as the sender's port sees it */
-	uint32_t hash;
-	bool has_key;
-	uint16_t vid, fdb_vid; /* its VLAN, and the one its addresses are known under */
-	bool storm;	       /* counted by the sender's storm limit */
-	bool seen_at_source;   /* a flood that a mirror's source got */
-	uint64_t packets, bytes; /* on the wire */
-	struct run way;
-	struct stop stop[POLICY_N_DIRS];
-	struct vsw_denier denied;
-};
-
-/**
- * struct special - What a burst needs beyond struct burst
- * @v:		of the sender's policy; NULL: it has none
- * @features:	of the sender's port, or NULL
- * @base:	number of @at[0] in the burst
- */
-struct special {
-	unsigned int epoch;
-	struct port_policy *pp;
-	const struct policy_version *v;
-	struct port_features *features;
-	uint64_t now_ns;
-	uint32_t now_ms;
-	struct pkt *view[CHUNK];
-	struct visitor at[CHUNK];
-};
+#define SCRATCH_MAX 256 /* packets: SPECIAL_CHUNK at two ports, four sends deep */
 
 /* ---- Scratch -------------------------------------------------------------------------------- */
 
@@ -79,8 +43,7 @@ static void make_key(void)
 		abort();
 }
 
-/* NULL: there is none left. */
-static struct pkt *scratch_take(void)
+struct pkt *special_scratch(void)
 {
 	if (unlikely(!scratch)) {
 		pthread_once(&scratch_once, make_key);
@@ -89,6 +52,16 @@ static struct pkt *scratch_take(void)
 			return NULL;
 	}
 	return scratch_used < SCRATCH_MAX ? &scratch[scratch_used++] : NULL;
+}
+
+unsigned int special_enter(void)
+{
+	return scratch_used;
+}
+
+void special_leave(unsigned int mark)
+{
+	scratch_used = mark;
 }
 
 /* ---- One packet at one port ------------------------------------------------------------------ */
@@ -103,8 +76,7 @@ static void who_pays(const struct burst *b, struct judging *j)
 		j->share_max = b->from->nic ? max / 4 : max / 4 * 3;
 }
 
-/* False: over a limit. Charges all of them, or none. */
-static bool pay_limits(const struct flow_half *h, uint64_t bytes, uint64_t now_ns)
+bool special_pay(const struct flow_half *h, uint64_t bytes, uint64_t now_ns)
 {
 	for (unsigned int i = 0; i < h->n_limits; i++) {
 		if (policy_limit_take(h->limits[i], bytes, now_ns))
@@ -116,7 +88,7 @@ static bool pay_limits(const struct flow_half *h, uint64_t bytes, uint64_t now_n
 	return true;
 }
 
-static void pay_back_half(const struct flow_half *h, uint64_t bytes)
+void special_pay_back(const struct flow_half *h, uint64_t bytes)
 {
 	for (unsigned int i = 0; i < h->n_limits; i++)
 		policy_limit_give(h->limits[i], bytes);
@@ -129,16 +101,16 @@ static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, st
 	const struct flow_half *h = j->half;
 	enum vsw_drop why = VSW_DROP_NO_BUFFER;
 
-	if (h->n_limits && !j->trace && !pay_limits(h, bytes, now_ns))
+	if (h->n_limits && !j->trace && !special_pay(h, bytes, now_ns))
 		return VSW_DROP_RATE;
 	if (!h->xpose.flags)
 		return VSW_DROP_NONE;
-	*out = scratch_take();
+	*out = special_scratch();
 	if (*out)
 		why = j->quote ? xpose_apply_icmp_error(&h->xpose, in, *out)
 			       : xpose_apply(&h->xpose, in, *out);
 	if (why != VSW_DROP_NONE && !j->trace)
-		pay_back_half(h, bytes);
+		special_pay_back(h, bytes);
 	return why;
 }
 
@@ -165,8 +137,8 @@ static enum vsw_drop judge_and_change(struct burst *b, struct judging *j, struct
 		if (own && !b->watch)
 			judge_count(j->half, NULL, j->dir, at->packets, at->bytes, s->now_ms);
 	}
-	at->stop[j->dir] = (struct stop){.flow = j->quote ? NULL : j->flow,
-					 .half = own ? NULL : j->half};
+	at->stop[j->dir] =
+		(struct stop){.flow = j->quote ? NULL : j->flow, .half = own ? NULL : j->half};
 	return VSW_DROP_NONE;
 }
 
@@ -307,8 +279,7 @@ static void may_go(struct burst *b, struct visitor *at)
 	if (at->way.verdict == UNICAST) {
 		if (!vlan_may(features_vlan(f), features_vlan(features_of(at->way.to)), at->vid))
 			run_drop(&at->way, VSW_DROP_VLAN, NULL);
-	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps &&
-		   likely(!b->watch)) {
+	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps && likely(!b->watch)) {
 		at->storm = storm_take(&f->storm, (uint32_t)at->packets, s->now_ns);
 		if (!at->storm)
 			run_drop(&at->way, VSW_DROP_STORM, NULL);
@@ -327,7 +298,7 @@ static enum vsw_drop retag(struct special *s, const struct visitor *at, const st
 		return VSW_DROP_NONE;
 	if (!vlan_egress(features_vlan(f), at->vid, *view, &x))
 		return VSW_DROP_NONE;
-	out = scratch_take();
+	out = special_scratch();
 	if (!out)
 		return VSW_DROP_NO_BUFFER;
 	if (xpose_apply(&x, *view, out) != VSW_DROP_NONE)
@@ -396,24 +367,19 @@ static void pay_back(struct special *s, unsigned int from, unsigned int n)
 			const struct flow_half *h = s->at[i].stop[dir].half;
 
 			if (h)
-				pay_back_half(h, s->at[i].bytes);
+				special_pay_back(h, s->at[i].bytes);
 		}
 	}
 }
 
-/* Up to CHUNK packets; returns how many were consumed. */
-static unsigned int special_chunk(struct burst *b, unsigned int n)
+unsigned int special_hand_over(struct burst *b, unsigned int n)
 {
 	struct special *s = b->special;
-	unsigned int mark = scratch_used;
 	struct run run = {.n = 0};
 
-	parse_stage(b, n);
-	out_stage(b, n);
 	for (unsigned int i = 0; i < n; i++) {
-		struct run *next = &s->at[i].way;
+		const struct run *next = &s->at[i].way;
 
-		in_stage(b, i);
 		if (run.n && run_goes_on(&run, next)) {
 			run.n++;
 			continue;
@@ -428,8 +394,21 @@ static unsigned int special_chunk(struct burst *b, unsigned int n)
 out:
 	if (unlikely(run.first < n))
 		pay_back(s, run.first, n);
-	scratch_used = mark;
 	return run.first;
+}
+
+/* Up to SPECIAL_CHUNK packets; returns how many were consumed. */
+static unsigned int special_chunk(struct burst *b, unsigned int n)
+{
+	unsigned int mark = special_enter(), done;
+
+	parse_stage(b, n);
+	out_stage(b, n);
+	for (unsigned int i = 0; i < n; i++)
+		in_stage(b, i);
+	done = special_hand_over(b, n);
+	special_leave(mark);
+	return done;
 }
 
 static void begin(struct burst *b, struct special *s)
@@ -437,6 +416,9 @@ static void begin(struct burst *b, struct special *s)
 	s->epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
 	s->v = policy_of(b->from, s->epoch, &s->pp);
 	s->features = features_of(b->from);
+	s->program = b->path ? b->path : b->from;
+	if (b->watch || !s->program->ops->program)
+		s->program = NULL;
 	s->now_ns = now_ns();
 	s->now_ms = (uint32_t)(s->now_ns / NSEC_PER_MSEC + 1);
 	b->special = s;
@@ -451,7 +433,7 @@ unsigned int special_burst(struct burst *b, unsigned int n)
 
 	begin(b, &s);
 	while (done < n) {
-		unsigned int want = MIN(n - done, CHUNK), got;
+		unsigned int want = MIN(n - done, SPECIAL_CHUNK), got;
 
 		b->sent = sent + done;
 		got = special_chunk(b, want);
@@ -488,6 +470,8 @@ void special_consumed(struct burst *b, unsigned int i, enum vsw_drop why)
 	if (at->stop[POLICY_IN].flow && why == VSW_DROP_NONE)
 		judge_count(at->stop[POLICY_IN].half, at->stop[POLICY_IN].flow, POLICY_IN,
 			    at->packets, at->bytes, s->now_ms);
+	if (unlikely(s->program) && why == VSW_DROP_NONE)
+		fast_offer(b, i);
 }
 
 /* ---- Floods ---------------------------------------------------------------------------------- */

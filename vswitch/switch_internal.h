@@ -26,6 +26,13 @@ struct vsw_net {
 	_Atomic int n_special; /* ports with a policy or features: bursts go send_special.c's way */
 };
 
+/*
+ * Counts changes of who is where in the whole switch: ports, their features. What was found out under
+ * another count may point at a port that is no more. Changed before a grace period, read in a read
+ * section.
+ */
+extern _Atomic uint32_t vsw_topology;
+
 /* Milliseconds of now_ns(), never 0. */
 uint64_t vsw_now_ms(void);
 

@@ -38,6 +38,7 @@ char vsw_rcu_order;
 /* Every attached port of the process. */
 static _Atomic(struct port_list *) attached;
 static uint32_t last_id;
+_Atomic uint32_t vsw_topology;
 
 uint64_t vsw_now_ms(void)
 {
@@ -213,6 +214,7 @@ int vsw_port_attach(struct vsw_net *net, struct vsw_port *port)
 	}
 	atomic_store_explicit(&attached, all, memory_order_release);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);
+	atomic_fetch_add(&vsw_topology, 1);
 	vsw_synchronize();
 	fdb_reap(net->fdb);
 	free(old_ports);
@@ -246,6 +248,8 @@ void vsw_port_detach(struct vsw_port *port)
 	while (!(all = list_copy(old_all, NULL, port)))
 		log_err_rl("port %s: no memory to detach, trying again", port->name);
 	capture_stop_all(port);
+	/* NICs that have flows to it learn of it before they go. */
+	atomic_fetch_add(&vsw_topology, 1);
 	policy_forget_port(port);
 	features_forget_port(port);
 	atomic_store(&port->net, NULL);

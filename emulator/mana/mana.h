@@ -27,6 +27,7 @@ struct mana_vport_conf {
 	uint32_t max_queues; /* 1..64; 0: 16 */
 	uint32_t mtu;	     /* 68..9000, what the adapter offers; 0: 9000 */
 	uint64_t link_mbps;  /* what QUERY_LINK_CONFIG reports; 0: 200000 */
+	uint32_t max_flows;  /* size of its flow table; 0: none. See mana_flows_set() */
 };
 
 /* Things that happen to a device; called on its worker: post elsewhere, do not block. */
@@ -124,6 +125,12 @@ int mana_moderation_set(struct mana *m, enum mana_moderation mode);
  */
 int mana_queues_set(struct mana *m, unsigned int vport, uint32_t n);
 
+/*
+ * Size of a vPort's flow table, emptied: flows that the adapter sends by itself once the switch has
+ * judged their first packets (vswitch/fastpath.h). 0: none, each packet visits the switch. -ENOMEM.
+ */
+int mana_flows_set(struct mana *m, unsigned int vport, uint32_t max);
+
 struct mana_vport_info {
 	bool driven, link;
 	uint32_t max_queues; /* offered to the driver that is there, or to the next one */
@@ -134,6 +141,10 @@ struct mana_vport_info {
 	/* rx_no_buffer: frames lost for want of one; rx_coalesced: packets sharing a completion */
 	uint64_t tx_tso, tx_errors, tx_held_ns, rx_no_buffer, rx_errors, rx_coalesced;
 	uint64_t tx_wqes, rx_wqes, cqes, eqes, doorbells;
+	/* The flow table: entries, its size; packets that found one and that did not; refused: offers
+	 * that found it full. */
+	uint32_t flows, max_flows;
+	uint64_t flow_hits, flow_exceptions, flows_added, flows_removed, flows_refused;
 };
 struct mana_info {
 	bool connected, hwc_up;

@@ -27,6 +27,7 @@
 #include "base/guest_mem.h"
 #include "base/log.h"
 #include "base/util.h"
+#include "emulator/mana/flowtab.h"
 #include "emulator/mana/mana.h"
 #include "emulator/mana/mana_defs.h"
 
@@ -460,6 +461,7 @@ struct mana_vport {
 	struct mana_steer steer;
 	struct mana_bw bw;
 	struct worker_timer bw_timer;
+	struct flowtab flows;
 	/* Of queues that are gone. */
 	struct mana_tx_stats tx_past;
 	struct mana_rx_stats rx_past;

@@ -347,4 +347,11 @@ static unsigned int rx_deliver(struct vsw_port *port, struct pkt **pkts, unsigne
 	return i;
 }
 
-const struct vsw_port_ops mana_port_ops = {.deliver = rx_deliver};
+/* Beside receive, and on the other side of the adapter: see flowtab.h. */
+static void program(struct vsw_port *port, const struct vsw_fast_key *key, uint32_t hash,
+		    const struct vsw_fast *fast)
+{
+	flowtab_add(&CONTAINER_OF(port, struct mana_vport, port)->flows, key, hash, fast);
+}
+
+const struct vsw_port_ops mana_port_ops = {.deliver = rx_deliver, .program = program};

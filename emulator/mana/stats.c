@@ -172,6 +172,7 @@ static void vport_info(struct mana_vport *vp, struct mana_vport_info *info)
 	struct mana_rx_stats rx = {0};
 
 	vport_sums(vp, &tx, &rx);
+	flowtab_sweep(&vp->flows);
 	*info = (struct mana_vport_info){
 		.driven = vp->steer.rx_enabled,
 		.link = atomic_load(&vp->port.link),
@@ -197,6 +198,13 @@ static void vport_info(struct mana_vport *vp, struct mana_vport_info *info)
 		.cqes = tx.cqes + rx.cqes,
 		.eqes = tx.eqes + rx.eqes,
 		.doorbells = tx.doorbells + rx.doorbells,
+		.flows = vp->flows.stats.n,
+		.max_flows = vp->flows.stats.max,
+		.flow_hits = vp->flows.stats.hits,
+		.flow_exceptions = vp->flows.stats.exceptions,
+		.flows_added = vp->flows.stats.added,
+		.flows_removed = vp->flows.stats.removed,
+		.flows_refused = vp->flows.stats.refused,
 	};
 }
 

@@ -362,7 +362,7 @@ static bool queue_turn(struct mana_sq *sq)
 			if (unlikely(sq->stuck))
 				pkts[0]->flags |= PKT_NO_WAIT;
 			sq->stuck = false;
-			sent = likely(!m->isolated) ? vsw_send(&vp->port, pkts, ok)
+			sent = likely(!m->isolated) ? flowtab_send(&vp->flows, pkts, ok)
 						    : drop_isolated(vp, pkts, ok);
 		}
 		sq->seg_done = 0;

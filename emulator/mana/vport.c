@@ -61,13 +61,14 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 		atomic_init(&vp->steer.indir[i], STEER_NONE);
 	steer_reset(vp);
 	vp->id = (uint32_t)ids_add(&m->vport_ids, vp);
-	return 0;
+	return flowtab_resize(&vp->flows, &vp->port, conf->max_flows);
 }
 
 void vport_fini(struct mana_vport *vp)
 {
 	for (uint32_t i = 0; vp->rxq && i < vp->conf.max_queues; i++)
 		pthread_mutex_destroy(&vp->rxq[i].lock);
+	flowtab_resize(&vp->flows, &vp->port, 0);
 	free(vp->sq);
 	free(vp->rxq);
 	vp->sq = NULL;
@@ -130,11 +131,37 @@ void vport_clear(struct mana_vport *vp)
 		if (vp->rxq[i].active)
 			rxq_destroy(&vp->rxq[i]);
 	}
+	flowtab_clear(&vp->flows);
 	worker_timer_cancel(&vp->bw_timer);
 	bw_set(&vp->bw, 0, now_ns());
 	if (vp->tx_configured)
 		m->db[vp->db_page].users--;
 	vp->tx_configured = false;
+}
+
+/* ---- The flow table: the host's wish ------------------------------------------------------ */
+
+struct flows_call {
+	struct mana_vport *vp;
+	uint32_t max;
+	int rc;
+};
+
+static void do_flows_set(void *arg)
+{
+	struct flows_call *c = arg;
+
+	c->rc = flowtab_resize(&c->vp->flows, &c->vp->port, c->max);
+}
+
+int mana_flows_set(struct mana *m, unsigned int vport, uint32_t max)
+{
+	struct flows_call c = {.vp = &m->vport[vport], .max = max};
+
+	if (vport >= m->n_vports)
+		return -EINVAL;
+	worker_call(m->worker, do_flows_set, &c);
+	return c.rc;
 }
 
 static uint32_t create_wq_obj(struct mana *m, struct hwc_msg *msg)

@@ -119,7 +119,7 @@ struct flow_count {
  * @conn_stateful, @nat_layer: see struct policy_conn
  * @layer, @group, @rule:	whose word let it in, as policy_result has them, under @gen
  * @share:	who it is charged to beside the port, see flow_insert()
- * @offload:	the device's own mark of an entry in its table; see fastpath.h
+ * @offload:	a NIC has it in its table: see vsw_fast_taken()
  */
 struct flow {
 	struct flow_key key;
@@ -138,7 +138,8 @@ struct flow {
 	int8_t nat_layer;
 	uint8_t layer, group;
 	uint32_t rule;
-	_Atomic(void *) offload;
+	_Atomic bool offload;
+	_Atomic uint32_t serial; /* of the record's use: another connection has another */
 } __attribute__((aligned(64)));
 
 /* ---- Tables: table.c ----------------------------------------------------------------------- */

@@ -187,7 +187,10 @@ static void fill(struct flow *f, const struct flow_new *want, uint32_t now_ms)
 {
 	uint8_t flags = FLOW_LIVE | (uint8_t)(FLOW_OUT_OK << want->origin);
 
+	uint32_t serial = atomic_load(&f->serial) + 1;
+
 	memset(f, 0, sizeof(*f));
+	atomic_store(&f->serial, serial);
 	f->key = want->key;
 	f->hash = flow_hash(&want->key);
 	f->origin = (uint8_t)want->origin;
