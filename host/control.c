@@ -70,6 +70,7 @@ static const char *const class_names[] = {
 	[CTL_COMMAND_NOT_FOUND] = "CommandNotFound",
 	[CTL_INVALID_ARGUMENT] = "InvalidArgument",
 	[CTL_LAB_INVALID] = "LabInvalid",
+	[CTL_POLICY_INVALID] = "PolicyInvalid",
 	[CTL_NOT_FOUND] = "NotFound",
 	[CTL_INVALID_STATE] = "InvalidState",
 	[CTL_GUEST_DEAD] = "GuestDead",

@@ -71,30 +71,43 @@ static int read_all(int fd, char *text, size_t *size)
 	return 0;
 }
 
-int nsg_load_file(const char *path, struct nsg_file **file, struct lab_errors *errs)
+int nsg_read_text(const char *path, char **text, size_t *size)
 {
-	char *text = malloc(NSG_MAX_TEXT + 1);
 	struct stat st;
-	size_t size;
 	int fd, ret;
 
-	*file = NULL;
-	snprintf(errs->file, sizeof(errs->file), "%s", path);
-	if (!text)
+	*text = malloc(NSG_MAX_TEXT + 1);
+	if (!*text)
 		return -ENOMEM;
 	fd = open(path, O_RDONLY | O_CLOEXEC);
 	ret = fd < 0 || fstat(fd, &st) < 0 ? -errno : S_ISDIR(st.st_mode) ? -EISDIR : 0;
 	if (!ret)
-		ret = read_all(fd, text, &size);
-	if (ret)
-		lab_errors_add(errs, 0, 0, "",
-			       ret == -EISDIR ? "name the file in it"
-					      : "check the path, or its permissions",
-			       "cannot read the policy file: %s", strerror(-ret));
-	else
-		ret = nsg_load_text(path, text, size, file, errs);
+		ret = read_all(fd, *text, size);
 	fd_close(&fd);
-	free(text);
+	if (!ret)
+		return 0;
+	free(*text);
+	*text = NULL;
+	return ret;
+}
+
+int nsg_load_file(const char *path, struct nsg_file **file, struct lab_errors *errs)
+{
+	char *text;
+	size_t size;
+	int ret = nsg_read_text(path, &text, &size);
+
+	*file = NULL;
+	if (!ret) {
+		ret = nsg_load_text(path, text, size, file, errs);
+		free(text);
+		return ret;
+	}
+	snprintf(errs->file, sizeof(errs->file), "%s", path);
+	lab_errors_add(errs, 0, 0, "",
+		       ret == -EISDIR ? "name the file in it"
+				      : "check the path, or its permissions",
+		       "cannot read the policy file: %s", strerror(-ret));
 	return ret;
 }
 

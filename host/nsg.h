@@ -227,6 +227,8 @@ int nsg_load_text(const char *name, const char *text, size_t size, struct nsg_fi
 /* The same from a file; also -errno of open or read, with an entry in @errs. */
 int nsg_load_file(const char *path, struct nsg_file **file, struct lab_errors *errs);
 void nsg_free(struct nsg_file *file);
+/* A file's text, at most one byte more than NSG_MAX_TEXT; the caller's. 0 or -errno. */
+int nsg_read_text(const char *path, char **text, size_t *size);
 
 /* The rules that every group has, in the order of their priority: 3 of each direction. */
 #define NSG_N_DEFAULTS 6

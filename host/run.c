@@ -204,6 +204,7 @@ static void free_parts(struct run *run)
 	for (unsigned int i = 0; run->nets && i < run->lab->n_nets; i++)
 		if (run->nets[i] && vsw_net_del(run->nets[i]))
 			log_err("network %s is still in use", run->lab->nets[i].name);
+	policy_set_free(run->policy);
 	free(run->nets);
 	free(run->services);
 	free(run->vms);

@@ -21,6 +21,7 @@
 #include "host/lab.h"
 #include "host/netsvc.h"
 #include "host/plug.h"
+#include "host/policy_set.h"
 #include "host/run_nic.h"
 #include "host/vm_qemu.h"
 #include "host/vnic.h"
@@ -96,6 +97,7 @@ struct run {
 	uint64_t start_ns;
 	struct vsw_net **nets;
 	struct netsvc **services; /* by network; NULL: none */
+	struct policy_set *policy;
 	struct run_vm *vms;
 	struct run_wait *waits;
 	struct event *step, *kill_timer, *poll;

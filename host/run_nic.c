@@ -19,6 +19,7 @@
 
 #include "host/run_capture.h"
 #include "host/run_nic.h"
+#include "host/run_policy.h"
 
 #define ADD_DEADLINE 30000
 #define DEL_DEADLINE 10000
@@ -276,6 +277,7 @@ static void slot_free(struct run_nic *rn, const char *reason)
 	rn->vnic = NULL;
 	rn->adding = rn->removing = false;
 	vnic_free(v);
+	run_policy_nic_gone(rn->rv->run);
 	if (rn->op && rn->op->kind == OP_ADD) {
 		rc = rn->op->rc;
 		snprintf(why, sizeof(why), "%s", rn->op->why);
@@ -565,6 +567,7 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 			       .queues = spec->queues,
 			       .link_mbps = spec->link_mbps};
 	const char *what;
+	char policy[320];
 	int rc;
 
 	if (run->state == RUN_STOPPING)
@@ -588,6 +591,10 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 	if (rc)
 		return rc;
 	rc = run_nic_make(rn, &rv->lab->nics[rv->lab->n_nics - 1], &what);
+	if (!rc) {
+		what = policy;
+		rc = run_policy_nic_added(run, policy, sizeof(policy));
+	}
 	if (!rc) {
 		struct nic_op *op =
 			op_new(rn, OP_ADD, deadline_ms ? deadline_ms : ADD_DEADLINE, done, arg);

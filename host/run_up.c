@@ -2,6 +2,7 @@
 /* Owns the start of a lab and its undoing when something fails. */
 #define LOG_TAG "lab"
 #include "host/run_internal.h"
+#include "host/run_policy.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -216,6 +217,19 @@ static void start_vms(struct run *run)
 	}
 }
 
+/* Before a guest runs. */
+static int start_policy(struct run *run)
+{
+	json_t *extra;
+	char why[400];
+	int rc = run_policy_start(run, &extra, why, sizeof(why));
+
+	if (rc)
+		fail(run, rc == -EINVAL ? CTL_POLICY_INVALID : CTL_SYSTEM_ERROR, extra,
+		     "hvlab policy test FILE checks a policy file", "%s", why);
+	return rc;
+}
+
 static bool load_lab(struct control_req *req, const json_t *args, struct lab **lab)
 {
 	const char *content = args_str(args, "content", NULL), *path = args_str(args, "path", NULL);
@@ -300,7 +314,8 @@ static struct run *run_new(struct daemon *d, struct lab *lab, const json_t *args
 	run->services = calloc(lab->n_nets, sizeof(struct netsvc *));
 	run->vms = calloc(lab->n_vms, sizeof(*run->vms));
 	run->up_timer = evtimer_new(d->base, on_up_timeout, run);
-	if (!run->parts || !run->file || !run->nets || !run->services || !run->vms ||
+	run->policy = policy_set_new(run);
+	if (!run->policy || !run->parts || !run->file || !run->nets || !run->services || !run->vms ||
 	    !run->up_timer || run_timers_new(run)) {
 		run_timers_free(run);
 		json_decref(run->parts);
@@ -308,6 +323,7 @@ static struct run *run_new(struct daemon *d, struct lab *lab, const json_t *args
 		free(run->nets);
 		free(run->services);
 		free(run->vms);
+		policy_set_free(run->policy);
 		free(run);
 		return NULL;
 	}
@@ -362,6 +378,7 @@ void run_up(struct daemon *d, struct control_req *req, const json_t *args)
 	ok = make_nets(run) == 0;
 	for (unsigned int i = 0; ok && i < lab->n_vms; i++)
 		ok = make_vm(run, &run->vms[i]) == 0;
+	ok = ok && start_policy(run) == 0;
 	if (!ok)
 		return;
 	start_services(run);
