@@ -106,6 +106,7 @@ static const struct arg_spec lab_up_args[] = {
 	 .doc = "answer when all run, or when all agents answer"},
 	{.name = "timeout_ms", .type = ARG_INT, .min = 1, .max = DAY_MS, .doc = "for wait"},
 	{.name = "keep_failed", .type = ARG_BOOL, .doc = "leave a lab up that is not ready"},
+	{.name = "host", .type = ARG_STRING, .doc = "with a fabric: which of its hosts this is"},
 	{.name = "accel", .type = ARG_STRING, .values = "auto|kvm|tcg", .doc = "accelerator"},
 	{.name = "msix",
 	 .type = ARG_STRING,

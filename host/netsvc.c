@@ -660,14 +660,15 @@ static int add_lab_hosts(struct netsvc *ns)
 	const struct lab *lab = ns->conf.lab;
 	int rc = 0;
 
-	for (unsigned int v = 0; !rc && v < lab->n_vms; v++)
+	for (unsigned int v = 0; !rc && v < lab->n_all; v++)
 		for (unsigned int i = 0; !rc && i < lab->vms[v].n_nics; i++) {
 			const struct lab_nic *nic = &lab->vms[v].nics[i];
 			struct netsvc_host host = {.ip4 = nic->ip4,
 						   .ip6 = nic->ip6,
 						   .mtu = nic->mtu,
 						   .vm = lab->vms[v].name,
-						   .nic = nic->name};
+						   .nic = nic->name,
+						   .elsewhere = v >= lab->n_vms};
 
 			memcpy(host.mac, nic->mac, sizeof(host.mac));
 			if (nic->net == ns->conf.net)

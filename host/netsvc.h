@@ -75,6 +75,7 @@ void netsvc_stop(struct netsvc *ns);
  * @mac:	what its DHCP requests come from
  * @ip4, @ip6:	its addresses; "" for none (then DHCPv4 gives one of the pool)
  * @mtu:	what DHCPv4 tells it; 0: the network's
+ * @elsewhere:	on another host, whose services answer its requests: here it has names alone
  * @vm, @nic:	names in DNS: "nic.vm" always, and "vm" for the first NIC of that VM on this network
  */
 struct netsvc_host {
@@ -82,6 +83,7 @@ struct netsvc_host {
 	const char *ip4, *ip6;
 	uint32_t mtu;
 	const char *vm, *nic;
+	bool elsewhere;
 };
 
 /*

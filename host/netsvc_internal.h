@@ -23,6 +23,7 @@
  * @mac:	the TAP's: locally administered, from a hash of the lab's and the network's name
  * @ip4, @ip6:	the services' own; has4, has6 false: not served
  * @gateway4:	the guests' router in text, or ""
+ * @shared:	other hosts have services on this network too: each answers its own guests alone
  * @pool4:	DHCPv4 for strangers, from @first4 to @last4 (host byte order)
  */
 struct netsvc_plan {
@@ -30,7 +31,7 @@ struct netsvc_plan {
 	uint8_t mac[6];
 	uint32_t mtu;
 	char domain[LAB_DOMAIN_MAX + 1];
-	bool has4, has6, pool4;
+	bool has4, has6, pool4, shared;
 	struct in_addr ip4, subnet4;
 	struct in6_addr ip6, subnet6;
 	unsigned int prefix4, prefix6;
@@ -54,6 +55,7 @@ struct netsvc_entry {
 	char vm[LAB_NAME_MAX + 1], nic[LAB_NIC_NAME_MAX + 1];
 	uint32_t mtu; /* 0: the network's */
 	bool router;  /* it is the network's gateway itself */
+	bool elsewhere; /* another host's: a name, and no answer to its requests */
 	bool first;   /* of its VM on this network: it has the VM's own name too */
 };
 /* Addresses and names are such that they mean in dnsmasq's files what they say: 0 or -EINVAL. */

@@ -49,9 +49,13 @@ int netsvc_plan(const struct lab *lab, unsigned int net, struct netsvc_plan *pla
 {
 	const struct lab_net *n = &lab->nets[net];
 	uint32_t id = hash(hash(0x811c9dc5u, lab->name), n->name);
+	struct in6_addr link6 = n->subnet6;
 	static const char *const reserved[] = {"lo", "all", "default"};
 
 	memset(plan, 0, sizeof(*plan));
+	plan->shared = lab->fabric.on && n->mode != LAB_MODE_ROUTED;
+	if (lab->fabric.on)
+		id = hash(id, lab->fabric.hosts[lab->here].name);
 	snprintf(plan->ifname, sizeof(plan->ifname), "%.15s", n->name);
 	for (unsigned int i = 0; i < ARRAY_SIZE(reserved); i++)
 		if (!strcmp(n->name, reserved[i]))
@@ -70,14 +74,18 @@ int netsvc_plan(const struct lab *lab, unsigned int net, struct netsvc_plan *pla
 		snprintf(plan->gateway4, sizeof(plan->gateway4), "%s", n->gateway4);
 		plan->subnet4 = n->subnet4;
 		plan->prefix4 = n->prefix4;
-		plan_pool(n, plan);
+		if (!plan->shared)
+			plan_pool(n, plan);
 	}
 	if (n->has6) {
 		if (inet_pton(AF_INET6, n->service6, &plan->ip6) != 1)
 			return -EADDRNOTAVAIL;
 		plan->has6 = true;
-		plan->subnet6 = n->subnet6;
-		plan->prefix6 = n->prefix6;
+		/* What guests have on their link, which may be more than what is given here. */
+		for (unsigned int i = n->link6; i < 128; i++)
+			link6.s6_addr[i / 8] &= (uint8_t)~(0x80u >> i % 8);
+		plan->subnet6 = link6;
+		plan->prefix6 = n->link6;
 	}
 	return 0;
 }
@@ -196,6 +204,8 @@ char **netsvc_args(const struct netsvc_plan *p, const char *program)
 	/* Also: a lease it forgot at a restart is given again when its holder asks. */
 	add(&a, "--dhcp-authoritative");
 	add(&a, "--dhcp-lease-max=%d", LEASES_MAX);
+	if (p->shared)
+		add(&a, "--dhcp-ignore=tag:!known");
 	if (p->has4)
 		args_dhcp4(&a, p);
 	if (p->has6)
@@ -247,6 +257,7 @@ int netsvc_entry_set(struct netsvc_entry *e, const struct netsvc_host *host)
 	memset(e, 0, sizeof(*e));
 	memcpy(e->mac, host->mac, sizeof(e->mac));
 	e->mtu = host->mtu;
+	e->elsewhere = host->elsewhere;
 	if (copy_ip(AF_INET, host->ip4, e->ip4, sizeof(e->ip4)) ||
 	    copy_ip(AF_INET6, host->ip6, e->ip6, sizeof(e->ip6)) ||
 	    copy_name(host->vm, e->vm, sizeof(e->vm)) ||
@@ -262,7 +273,7 @@ void netsvc_dhcp_line(const struct netsvc_entry *e, char *out, size_t size)
 	int n = 0;
 
 	out[0] = '\0';
-	if (!*e->ip4 && !*e->ip6 && !e->mtu)
+	if (e->elsewhere || (!*e->ip4 && !*e->ip6 && !e->mtu))
 		return;
 	if (e->mtu)
 		n = snprintf(tag, sizeof(tag), ",set:mtu%u", e->mtu);
@@ -276,7 +287,7 @@ void netsvc_dhcp_line(const struct netsvc_entry *e, char *out, size_t size)
 void netsvc_mtu_line(const struct netsvc_entry *e, char *out, size_t size)
 {
 	out[0] = '\0';
-	if (e->mtu)
+	if (e->mtu && !e->elsewhere)
 		snprintf(out, size, "tag:mtu%u,option:mtu,%u\n", e->mtu, e->mtu);
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "host/run_capture.h"
+#include "host/run_fabric.h"
 
 static json_t *str_or_null(const char *s)
 {
@@ -62,8 +63,8 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 	if (nic->ip4[0])
 		json_array_append_new(addresses, with_prefix(nic->ip4, net->prefix4));
 	if (nic->ip6[0])
-		json_array_append_new(addresses, with_prefix(nic->ip6, net->prefix6));
-	return json_pack(
+		json_array_append_new(addresses, with_prefix(nic->ip6, net->link6));
+	o = json_pack(
 		"{s:s, s:s, s:i, s:s, s:s, s:i, s:i, s:i, s:s, s:b, s:o, s:b, s:s, s:s, s:b, "
 		"s:o, s:o}",
 		"name", nic->name, "id", vnic_id(rn->vnic), "slot", (int)rn->slot, "mac",
@@ -140,6 +141,21 @@ static json_t *lab_json(const struct run *run)
 			 run->msix == VFUSER_MSIX_NATIVE ? "native" : "masquerade");
 }
 
+/* Of query-fabric, how it is. */
+static json_t *fabric_state_json(const struct run *run)
+{
+	static const char *const keys[] = {"host", "registry", "state", "reason", "since_ms"};
+	json_t *all = run ? run_fabric_json(run, false) : NULL, *o;
+
+	if (!all)
+		return json_null();
+	o = json_object();
+	for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
+		json_object_set(o, keys[i], json_object_get(all, keys[i]));
+	json_decref(all);
+	return o;
+}
+
 /* Every part is there: not before lab-up has made them, not in a rollback. */
 static bool complete(const struct run *run)
 {
@@ -167,6 +183,7 @@ json_t *report_status(struct daemon *d)
 			    json_pack("{s:b, s:s}", "kvm", d->kvm.usable, "reason", d->kvm.reason));
 	json_object_set_new(o, "workers", report_workers(d));
 	json_object_set_new(o, "lab", run ? lab_json(run) : json_null());
+	json_object_set_new(o, "fabric", fabric_state_json(run));
 	json_object_set_new(o, "networks", nets);
 	json_object_set_new(o, "vms", vms);
 	return o;

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/run_capture.h"
+#include "host/run_fabric.h"
 #include "host/vm_exec.h"
 
 #define QUIT_MS	      2000 /* for QEMU to end when asked, before it is killed */
@@ -187,6 +188,7 @@ static void on_poll(evutil_socket_t fd, short what, void *arg)
 
 static void free_parts(struct run *run)
 {
+	run_fabric_free(run);
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++) {
 		struct run_vm *rv = &run->vms[i];
 
@@ -276,6 +278,7 @@ void run_stop(struct run *run)
 	run->state = RUN_STOPPING;
 	run_tell_state(run, "stopping");
 	run_cancel_waits(run);
+	run_fabric_leave(run);
 	vm_exec_cancel_all();
 	for (unsigned int i = 0; run->vms && i < run->lab->n_vms; i++)
 		migrate_stop(&run->vms[i]);

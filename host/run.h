@@ -18,6 +18,8 @@
 
 #include "host/control.h"
 #include "host/daemon.h"
+#include "host/fabric.h"
+#include "host/fabric_net.h"
 #include "host/lab.h"
 #include "host/netsvc.h"
 #include "host/plug.h"
@@ -98,6 +100,8 @@ struct run {
 	struct vsw_net **nets;
 	struct netsvc **services; /* by network; NULL: none */
 	struct policy_set *policy;
+	struct fabric *fabric;	  /* NULL: the lab is on this host alone */
+	struct fabric_net *fabric_net;
 	struct run_vm *vms;
 	struct run_wait *waits;
 	struct event *step, *kill_timer, *poll;

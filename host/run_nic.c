@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "host/run_capture.h"
+#include "host/run_fabric.h"
 #include "host/run_nic.h"
 #include "host/run_policy.h"
 
@@ -221,7 +222,10 @@ int run_nic_make(struct run_nic *rn, const struct lab_nic *nic, const char **wha
 	rn->paired = rn->adding = rn->removing = rn->vf_asked = false;
 	run_path_conf(rn, &qemu);
 	rn->vnic = vnic_new(&conf, what);
-	return rn->vnic ? 0 : -errno;
+	if (!rn->vnic)
+		return -errno;
+	run_fabric_announce(run);
+	return 0;
 }
 
 void run_nic_unmake(struct run_nic *rn)
@@ -232,6 +236,8 @@ void run_nic_unmake(struct run_nic *rn)
 		event_free(rn->again);
 	rn->again = NULL;
 	rn->vnic = NULL;
+	if (v)
+		run_fabric_announce(rn->rv->run);
 	vnic_free(v);
 	op_end(rn, -ECANCELED, "the lab is going down");
 }

@@ -3,6 +3,7 @@
 #define LOG_TAG "lab"
 #include "host/run_internal.h"
 #include "host/run_policy.h"
+#include "host/run_fabric.h"
 
 #include <errno.h>
 #include <stdarg.h>
@@ -11,6 +12,7 @@
 #include <string.h>
 
 #define UP_TIMEOUT 120000
+#define FLEET_MACS 16384 /* of a network that others share */
 
 static void fail(struct run *run, enum control_class cls, json_t *extra, const char *hint,
 		 const char *fmt, ...) PRINTF_LIKE(5, 6);
@@ -113,6 +115,11 @@ static int make_nets(struct run *run)
 		struct vsw_net_conf nc = {.name = run->lab->nets[i].name,
 					  .mtu = run->lab->nets[i].mtu};
 
+		/* All guests of the other hosts are behind one port. */
+		if (run->lab->fabric.on) {
+			nc.max_macs = FLEET_MACS;
+			nc.max_macs_per_port = FLEET_MACS / 2;
+		}
 		run->nets[i] = vsw_net_add(run->d->vsw, &nc);
 		if (!run->nets[i]) {
 			fail(run, CTL_SYSTEM_ERROR, NULL, NULL, "network %s: %s", nc.name,
@@ -217,6 +224,18 @@ static void start_vms(struct run *run)
 	}
 }
 
+static int start_fabric(struct run *run)
+{
+	const char *hint = NULL;
+	char why[300] = "";
+	int rc = run_fabric_start(run, why, sizeof(why), &hint);
+
+	if (!rc)
+		return 0;
+	fail(run, rc == -EADDRINUSE ? CTL_BUSY : CTL_SYSTEM_ERROR, NULL, hint, "%s", why);
+	return -1;
+}
+
 /* Before a guest runs. */
 static int start_policy(struct run *run)
 {
@@ -259,7 +278,11 @@ static bool load_lab(struct control_req *req, const json_t *args, struct lab **l
 				  "%s", text);
 	}
 	lab_errors_free(&errs);
-	return rc == 0;
+	if (rc || !lab_choose_host(*lab, args_str(args, "host", NULL), text, sizeof(text)))
+		return rc == 0;
+	control_fail(req, CTL_INVALID_ARGUMENT, NULL, "%s", text);
+	lab_free(*lab);
+	return false;
 }
 
 /* Parts and accelerator, before anything is made. */
@@ -379,8 +402,10 @@ void run_up(struct daemon *d, struct control_req *req, const json_t *args)
 	for (unsigned int i = 0; ok && i < lab->n_vms; i++)
 		ok = make_vm(run, &run->vms[i]) == 0;
 	ok = ok && start_policy(run) == 0;
-	if (!ok)
+	if (!ok || start_fabric(run))
 		return;
 	start_services(run);
 	start_vms(run);
+	/* A host of a fabric need not have VMs. */
+	run_poke(run);
 }

@@ -378,7 +378,7 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 		char ip4[INET_ADDRSTRLEN + 4], ip6[INET6_ADDRSTRLEN + 5];
 
 		with_prefix(nic->ip4, net->prefix4, ip4, sizeof(ip4));
-		with_prefix(nic->ip6, net->prefix6, ip6, sizeof(ip6));
+		with_prefix(nic->ip6, net->link6, ip6, sizeof(ip6));
 		/*
 		 * The words outlast the NIC in a guest that is not started anew; one of its name
 		 * that is added again has its MAC, but maybe not its address.
@@ -400,7 +400,7 @@ char *vm_cmdline(const struct lab *lab, const struct lab_vm *vm, const char *bas
 		errno = E2BIG;
 		return NULL;
 	}
-	for (unsigned int i = 0; i < lab->n_vms; i++) {
+	for (unsigned int i = 0; i < lab->n_all; i++) {
 		const struct lab_vm *peer = &lab->vms[i];
 		const struct lab_nic *nic = peer == vm ? NULL : shared_nic(vm, peer);
 

@@ -30,7 +30,7 @@ struct up {
 	int sigfd;
 	uint64_t start, deadline; /* now_ns() */
 	bool wait, keep;
-	const char *accel, *msix;
+	const char *accel, *msix, *host;
 	json_t *parts;
 	pid_t daemon; /* the one we started, or 0 */
 	bool ours;    /* a lab of ours may be up */
@@ -286,10 +286,11 @@ static int send_lab(struct up *up)
 	int ret;
 
 	json_decref(lab);
-	args = json_pack("{s:s, s:s, s:O, s:s, s:b, s:I, s:s*, s:s*}", "content", text, "file",
+	args = json_pack("{s:s, s:s, s:O, s:s, s:b, s:I, s:s*, s:s*, s:s*}", "content", text, "file",
 			 up->file, "parts", up->parts, "wait", up->wait ? "ready" : "started",
 			 "keep_failed", up->keep, "timeout_ms", (json_int_t)left_ms(up) + 1, "accel",
-			 up->accel, "msix", up->msix);
+			 up->accel, "msix", up->msix, "host",
+			 up->lab->fabric.on ? up->lab->fabric.hosts[up->lab->here].name : NULL);
 	free(text);
 	ret = call(up, "events-subscribe", NULL, NULL);
 	if (ret) {
@@ -383,10 +384,17 @@ static void load(struct up *up, const char *file)
 {
 	struct lab_errors errs = {0};
 	int ret = lab_load_file(file, &up->lab, &errs);
+	char why[320];
 
 	if (ret)
 		cli_lab_errors(&errs, ret);
 	lab_errors_free(&errs);
+	if (!ret && lab_choose_host(up->lab, up->host, why, sizeof(why))) {
+		cli_error(NULL, "%s", why);
+		lab_free(up->lab);
+		up->lab = NULL;
+		return;
+	}
 	if (!ret && !realpath(file, up->file))
 		snprintf(up->file, sizeof(up->file), "%s", file);
 }
@@ -431,6 +439,7 @@ static int run(struct cli *cli, int argc, char **argv)
 		{"wait", no_argument, NULL, 'w'},	{"no-wait", no_argument, NULL, 'W'},
 		{"timeout", required_argument, NULL, 't'}, {"keep", no_argument, NULL, 'k'},
 		{"accel", required_argument, NULL, 'a'},	{"msix", required_argument, NULL, 'm'},
+		{"host", required_argument, NULL, 'H'},
 		{0},
 	};
 	struct up up = {.cli = cli, .wait = true, .sigfd = -1, .start = now_ns()};
@@ -453,6 +462,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		case 'a':
 			up.accel = one_of(cli, "--accel", optarg, "auto", "kvm", "tcg");
 			break;
+		case 'H':
+			up.host = optarg;
+			break;
 		case 'm':
 			up.msix = one_of(cli, "--msix", optarg, "auto", "native", "masquerade");
 			break;
@@ -469,13 +481,15 @@ static int run(struct cli *cli, int argc, char **argv)
 
 const struct cli_command cmd_up = {
 	.name = "up",
-	.args = "FILE [--no-wait] [--timeout S] [--keep] [--json]",
+	.args = "FILE [--host NAME] [--no-wait] [--timeout S] [--keep] [--json]",
 	.summary = "Start the guests of a lab file and wait until they answer",
 	.help = "Checks the file, obtains QEMU and guest images where they are missing, starts the\n"
 		"daemon unless one runs, and starts the guests. Returns when every guest's agent has\n"
 		"answered and every NIC is run by the guest's driver. When that fails, and on Ctrl-C,\n"
 		"everything is taken down again.\n\n"
 		"Options:\n"
+		"      --host NAME    of a lab with a fabric: start what runs on that host. Default: the\n"
+		"                     lab file's fabric.host, else the host called as this machine\n"
 		"  -w, --wait         wait for the guests (this is so without it too)\n"
 		"      --no-wait      return as soon as every QEMU runs\n"
 		"  -t, --timeout S    how long to wait for the guests; default 180\n"

@@ -67,7 +67,7 @@ _hvlab_drill()		# the kind, then the target
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats capture events nic vf link migrate drill
+	local commands="up down check status exec console log stats capture events nic vf link migrate fabric drill
 		compare reset raw version help"
 
 	COMPREPLY=()
@@ -109,6 +109,9 @@ _hvlab()
 		;;
 	link)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic) up down" -- "$cur")
+		;;
+	fabric)
+		mapfile -t COMPREPLY < <(compgen -W "show" -- "$cur")
 		;;
 	nic | vf)
 		_hvlab_second "$cmd"
