@@ -309,18 +309,23 @@ static void first_fields(const struct flow *f, const struct flow_extra *x, const
 	}
 }
 
-static enum vsw_drop cut_or_keep(struct judging *j, const struct policy_result *res)
+static bool is_later(const struct flow *f, const struct judging *j)
+{
+	return (int32_t)(atomic_load_explicit(&f->gen, memory_order_acquire) - j->v->gen) > 0;
+}
+
+/* @gen: what it was judged by before. */
+static enum vsw_drop cut_or_keep(struct judging *j, const struct policy_result *res, uint32_t gen)
 {
 	const struct flow_change keep = {.gen = j->v->gen, .set = FLOW_KEPT};
 	struct flow *f = j->flow;
 
-	if (must_be_now(j, atomic_load(&f->gen))) {
-		flow_remove(j->pp->flows, f, true);
-		return denied(j, res);
-	}
+	if (must_be_now(j, gen))
+		return flow_cut(j->pp->flows, f, gen) || !is_later(f, j) ? denied(j, res)
+									 : JUDGE_AGAIN;
 	if (flow_change(j->pp->flows, f, &keep))
 		atomic_fetch_add_explicit(&j->pp->kept, 1, memory_order_relaxed);
-	return VSW_DROP_NONE;
+	return is_later(f, j) ? JUDGE_AGAIN : VSW_DROP_NONE;
 }
 
 /* @res allows: is the translation the one that it has? */
@@ -338,7 +343,7 @@ static bool same_alias(const struct flow *f, const struct flow_extra *x,
 }
 
 /* The connection under today's policy. VSW_DROP_NONE: it goes on. */
-static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt)
+static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt, uint32_t gen)
 {
 	struct flow *f = j->flow;
 	enum policy_dir origin = (enum policy_dir)f->origin;
@@ -354,7 +359,7 @@ static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt)
 	first_fields(f, old, j, pkt, &fields);
 	policy_walk(j->v->policy, origin, &fields, &res, &ctx);
 	if (res.verdict == POLICY_DENY || !same_alias(f, old, &res))
-		return cut_or_keep(j, &res);
+		return cut_or_keep(j, &res, gen);
 	c = (struct flow_change){.gen = j->v->gen,
 				 .set = ok,
 				 .clear = (FLOW_OUT_OK | FLOW_IN_OK | FLOW_KEPT) & ~ok,
@@ -377,7 +382,7 @@ static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt)
 		}
 	}
 	flow_change(j->pp->flows, f, &c);
-	return VSW_DROP_NONE;
+	return is_later(f, j) ? JUDGE_AGAIN : VSW_DROP_NONE;
 }
 
 /* ---- Everything else ------------------------------------------------------------------------ */
@@ -482,6 +487,13 @@ static enum vsw_drop explain_known(struct judging *j, const struct pkt *pkt)
 	return VSW_DROP_NONE;
 }
 
+/* A copy of a flood, whose others went by this policy already. */
+static enum vsw_drop by_rules_alone(struct judging *j, const struct pkt *pkt)
+{
+	j->flow = NULL;
+	return first_packet(j, pkt);
+}
+
 enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
 {
 	uint8_t tcp_flags = judge_tcp_flags(pkt);
@@ -501,10 +513,14 @@ enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
 	if (j->trace)
 		return explain_known(j, pkt);
 	gen = atomic_load_explicit(&j->flow->gen, memory_order_acquire);
+	if (unlikely((int32_t)(gen - j->v->gen) > 0))
+		return j->may_make ? JUDGE_AGAIN : by_rules_alone(j, pkt);
 	if (gen != j->v->gen &&
 	    (must_be_now(j, gen) ||
 	     atomic_fetch_sub_explicit(&j->pp->resim, 1, memory_order_relaxed) > 0)) {
-		why = judge_anew(j, pkt);
+		why = judge_anew(j, pkt, gen);
+		if (why == JUDGE_AGAIN && !j->may_make)
+			return by_rules_alone(j, pkt);
 		if (why != VSW_DROP_NONE)
 			return why;
 	}

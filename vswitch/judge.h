@@ -77,7 +77,14 @@ struct judging {
 	uint32_t rule;
 };
 
-/* VSW_DROP_NONE: it may pass. Any worker, in a read section. @pkt: parsed. */
+/*
+ * A policy that is younger than this burst's has judged the connection: the packet is to be judged by
+ * that one, at both its ports. There can be but one such policy, since a second one waits for the end
+ * of this burst.
+ */
+#define JUDGE_AGAIN ((enum vsw_drop)VSW_N_DROPS)
+
+/* VSW_DROP_NONE: it may pass. JUDGE_AGAIN only with @may_make. Any worker, in a read section. @pkt: parsed. */
 enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt);
 
 /* Flags of a TCP packet; 0 for others. */

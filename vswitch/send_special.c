@@ -214,42 +214,47 @@ static void fetch_record(const struct port_policy *pp, const struct visitor *at,
 	}
 }
 
+static void parse_one(struct burst *b, unsigned int i)
+{
+	struct special *s = b->special;
+	struct visitor *at = &s->at[i];
+	struct pkt *pkt = b->sent[i];
+	enum vsw_drop why;
+
+	s->view[i] = pkt;
+	memset(at->stop, 0, sizeof(at->stop));
+	at->denied.v = NULL;
+	at->way = (struct run){.n = 0};
+	at->has_key = at->storm = at->seen_at_source = false;
+	why = pkt_parse(pkt);
+	if (likely(why == VSW_DROP_NONE)) {
+		at->vid = at->fdb_vid = (uint16_t)send_vlan_id(pkt);
+		if (unlikely(s->features != NULL))
+			why = features_ingress(s->features, b->from, pkt, &at->vid, &at->fdb_vid);
+	}
+	if (unlikely(why != VSW_DROP_NONE)) {
+		run_drop(&at->way, why, NULL);
+		return;
+	}
+	at->packets = 1;
+	at->bytes = pkt->len;
+	if (unlikely(pkt->flags & (PKT_GSO | PKT_VLAN))) {
+		at->packets = pkt_n_segs(pkt);
+		at->bytes = pkt_wire_bytes(pkt);
+	}
+	new_key(at, pkt);
+}
+
 static void parse_stage(struct burst *b, unsigned int n)
 {
 	struct special *s = b->special;
 
 	for (unsigned int i = 0; i < n; i++) {
-		struct visitor *at = &s->at[i];
-		struct pkt *pkt = b->sent[i];
-		enum vsw_drop why;
-
 		if (i + 1 < n)
 			__builtin_prefetch(b->sent[i + 1]->hdr);
-		s->view[i] = pkt;
-		memset(at->stop, 0, sizeof(at->stop));
-		at->denied.v = NULL;
-		at->way = (struct run){.n = 0};
-		at->has_key = at->storm = at->seen_at_source = false;
-		why = pkt_parse(pkt);
-		if (likely(why == VSW_DROP_NONE)) {
-			at->vid = at->fdb_vid = (uint16_t)send_vlan_id(pkt);
-			if (unlikely(s->features != NULL))
-				why = features_ingress(s->features, b->from, pkt, &at->vid,
-						       &at->fdb_vid);
-		}
-		if (unlikely(why != VSW_DROP_NONE)) {
-			run_drop(&at->way, why, NULL);
-			continue;
-		}
-		at->packets = 1;
-		at->bytes = pkt->len;
-		if (unlikely(pkt->flags & (PKT_GSO | PKT_VLAN))) {
-			at->packets = pkt_n_segs(pkt);
-			at->bytes = pkt_wire_bytes(pkt);
-		}
-		new_key(at, pkt);
+		parse_one(b, i);
 		if (s->v)
-			fetch_bucket(s->pp, at);
+			fetch_bucket(s->pp, &s->at[i]);
 	}
 	for (unsigned int i = 0; s->v && i < n; i++)
 		fetch_record(s->pp, &s->at[i], POLICY_OUT);
@@ -307,31 +312,51 @@ static enum vsw_drop retag(struct special *s, const struct visitor *at, const st
 	return VSW_DROP_NONE;
 }
 
+/* See JUDGE_AGAIN. */
+static void start_again(struct burst *b, unsigned int i)
+{
+	struct special *s = b->special;
+	const struct flow_half *paid = s->at[i].stop[POLICY_OUT].half;
+
+	if (paid)
+		special_pay_back(paid, s->at[i].bytes);
+	s->epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
+	s->v = policy_of(b->from, s->epoch, &s->pp);
+	parse_one(b, i);
+}
+
+static void out_one(struct burst *b, unsigned int i)
+{
+	struct special *s = b->special;
+	struct visitor *at = &s->at[i];
+	enum vsw_drop why = VSW_DROP_NONE;
+
+	if (at->way.verdict == DROP)
+		return;
+	while (s->v &&
+	       (why = stop_at(b, s->pp, s->v, POLICY_OUT, at, true, &s->view[i])) == JUDGE_AGAIN)
+		start_again(b, i);
+	if (unlikely(why != VSW_DROP_NONE)) {
+		run_drop(&at->way, why, NULL);
+		return;
+	}
+	if (unlikely(s->view[i] != b->sent[i])) {
+		new_vlan(at, b->sent[i], s->view[i]);
+		new_key(at, s->view[i]);
+	}
+	send_find_way(b, s->view[i], at->fdb_vid, &at->way);
+	may_go(b, at);
+}
+
 static void out_stage(struct burst *b, unsigned int n)
 {
 	struct special *s = b->special;
 	struct port_policy *pp;
 
 	for (unsigned int i = 0; i < n; i++) {
-		struct visitor *at = &s->at[i];
-		enum vsw_drop why = VSW_DROP_NONE;
-
-		if (at->way.verdict == DROP)
-			continue;
-		if (s->v)
-			why = stop_at(b, s->pp, s->v, POLICY_OUT, at, true, &s->view[i]);
-		if (unlikely(why != VSW_DROP_NONE)) {
-			run_drop(&at->way, why, NULL);
-			continue;
-		}
-		if (unlikely(s->view[i] != b->sent[i])) {
-			new_vlan(at, b->sent[i], s->view[i]);
-			new_key(at, s->view[i]);
-		}
-		send_find_way(b, s->view[i], at->fdb_vid, &at->way);
-		may_go(b, at);
-		if (at->way.verdict == UNICAST && policy_at(b, at->way.to, &pp))
-			fetch_bucket(pp, at);
+		out_one(b, i);
+		if (s->at[i].way.verdict == UNICAST && policy_at(b, s->at[i].way.to, &pp))
+			fetch_bucket(pp, &s->at[i]);
 	}
 	for (unsigned int i = 0; i < n; i++)
 		if (s->at[i].way.verdict == UNICAST && policy_at(b, s->at[i].way.to, &pp))
@@ -346,11 +371,14 @@ static void in_stage(struct burst *b, unsigned int i)
 	struct port_policy *pp;
 	enum vsw_drop why = VSW_DROP_NONE;
 
+	while (at->way.verdict == UNICAST && (v = policy_at(b, at->way.to, &pp)) &&
+	       (why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i])) == JUDGE_AGAIN) {
+		start_again(b, i);
+		out_one(b, i);
+		why = VSW_DROP_NONE;
+	}
 	if (at->way.verdict != UNICAST)
 		return;
-	v = policy_at(b, at->way.to, &pp);
-	if (v)
-		why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i]);
 	if (likely(why == VSW_DROP_NONE))
 		why = retag(s, at, at->way.to, &s->view[i]);
 	if (unlikely(why != VSW_DROP_NONE))

@@ -263,12 +263,14 @@ struct flow *flow_insert(struct flow_table *t, const struct flow_new *want, uint
 			 bool *made);
 /* It is found no more. Memory is freed by a later tick. @cut: counted as such. */
 void flow_remove(struct flow_table *t, struct flow *f, bool cut);
+/* The same, counted, unless it was judged by another policy than @gen meanwhile: false. */
+bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen);
 /* Is there a connection with that key as the network sees it? For the choice of ports. */
 bool flow_alias_taken(const struct flow_table *t, const struct flow_key *alias);
 /*
  * Judged anew: @gen, flags (FLOW_OUT_OK, FLOW_IN_OK, FLOW_KEPT of @set go on, of @clear off), rule.
  * @extra (taken) takes the place of the one before when @replace. False: it is gone, or was judged
- * by @gen meanwhile; @extra was freed.
+ * by @gen or a later one meanwhile; @extra was freed.
  */
 struct flow_change {
 	uint32_t gen;

@@ -279,6 +279,20 @@ void flow_remove(struct flow_table *t, struct flow *f, bool cut)
 	pthread_mutex_unlock(&t->lock);
 }
 
+bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen)
+{
+	bool same;
+
+	pthread_mutex_lock(&t->lock);
+	same = atomic_load(&f->gen) == gen;
+	if (same && (atomic_load(&f->flags) & FLOW_LIVE)) {
+		remove_locked(t, f);
+		t->stats.cut++;
+	}
+	pthread_mutex_unlock(&t->lock);
+	return same;
+}
+
 bool flow_alias_taken(const struct flow_table *t, const struct flow_key *alias)
 {
 	return flow_find(t, alias, flow_hash(alias), POLICY_IN) != NULL;
@@ -286,11 +300,12 @@ bool flow_alias_taken(const struct flow_table *t, const struct flow_key *alias)
 
 bool flow_change(struct flow_table *t, struct flow *f, const struct flow_change *c)
 {
+	int32_t later;
 	bool ok;
 
 	pthread_mutex_lock(&t->lock);
-	ok = (atomic_load(&f->flags) & FLOW_LIVE) &&
-	     (!c->new_rule || atomic_load(&f->gen) != c->gen);
+	later = (int32_t)(c->gen - atomic_load(&f->gen));
+	ok = (atomic_load(&f->flags) & FLOW_LIVE) && (later > 0 || (!later && !c->new_rule));
 	if (ok) {
 		if (c->replace) {
 			bury_extra(t, atomic_load(&f->extra));
