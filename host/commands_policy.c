@@ -1,10 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
-/* Owns the commands about policy: files applied, shown, compared, tested, removed; explain. */
+/* Owns the commands about policy: files applied, shown, compared, tested, removed. */
 #include "host/commands_util.h"
-#include "host/nsg_packet.h"
 #include "host/policy_eval.h"
 #include "host/policy_set.h"
-#include "vswitch/fdb.h"
 
 /* A request's files, as policy_set.h takes them. */
 struct input {
@@ -318,114 +316,6 @@ static void policy_test_cmd(void *arg, struct control_req *req, const json_t *ar
 	input_free(&in);
 }
 
-/* ---- explain ---- */
-
-static const struct arg_spec explain_args[] = {
-	VNIC_ARG,
-	{.name = "packet",
-	 .type = ARG_STRING,
-	 .required = true,
-	 .max = NSG_PACKET_MAX,
-	 .doc = "tcp|udp|icmp|esp|ah|arp|NUMBER [SOURCE] DESTINATION, as in hvlab-policy(5)"},
-	{.name = "direction",
-	 .type = ARG_STRING,
-	 .values = "outbound|inbound",
-	 .doc = "outbound (default): the vNIC's guest sends it; inbound: it comes to it"},
-};
-
-static json_t *ask(struct run *run, struct run_nic *rn, enum policy_dir dir,
-		   struct policy_fields *f, enum policy_verdict *verdict)
-{
-	static const struct policy_nic none;
-	const struct policy_nic *pn = policy_set_of(run->policy, rn);
-	json_t *o = policy_explain(pn ? pn : &none, dir, f, verdict);
-
-	json_object_set_new(o, "vnic", json_string(vnic_id(rn->vnic)));
-	json_object_set_new(o, "network", json_string(run->lab->nets[rn->lab->net].name));
-	return o;
-}
-
-static struct run_nic *nic_of(struct run *run, const struct lab_nic *nic)
-{
-	for (unsigned int v = 0; v < run->lab->n_vms; v++)
-		for (unsigned int k = 0; k < LAB_VM_NICS; k++) {
-			struct run_nic *rn = &run->vms[v].nics[k];
-
-			if (rn->vnic && nic && !memcmp(rn->lab->mac, nic->mac, 6))
-				return rn;
-		}
-	return NULL;
-}
-
-/* Where the network sends it: {to, port} and the vNIC there, when it is one. */
-static json_t *forward(struct run *run, const struct run_nic *from, uint64_t mac,
-		       struct run_nic **to)
-{
-	struct vsw_net *net = run->nets[from->lab->net];
-	size_t n = vsw_net_fdb(net, NULL, 0);
-	struct vsw_fdb_entry *list = calloc(n + 1, sizeof(*list));
-	json_t *o = NULL;
-
-	*to = NULL;
-	if (mac >> 40 & 1) {
-		free(list);
-		return json_pack("{s:s}", "to", "everyone");
-	}
-	n = list ? MIN(n, vsw_net_fdb(net, list, n)) : 0;
-	for (size_t i = 0; mac && i < n && !o; i++) {
-		if (fdb_mac(list[i].mac) != mac)
-			continue;
-		*to = run_find_nic(run, list[i].port);
-		o = json_pack("{s:s, s:s}", "to", "port", "port", list[i].port);
-	}
-	free(list);
-	if (o)
-		return o;
-	/* What is not known is flooded; without an address of its own we cannot say where to. */
-	return json_pack("{s:s}", "to", mac ? "everyone" : "router");
-}
-
-static void explain(void *arg, struct control_req *req, const json_t *args)
-{
-	bool in = !strcmp(args_str(args, "direction", "outbound"), "inbound");
-	struct run_nic *rn = need_nic(arg, req, args), *to = NULL;
-	json_t *path, *first, *where = NULL;
-	struct run *run = ((struct daemon *)arg)->run;
-	enum policy_verdict verdict;
-	struct nsg_packet p;
-	char why[256], text[160];
-
-	if (!rn)
-		return;
-	if (nsg_packet_parse(args_str(args, "packet", ""), run->lab,
-			     in ? NULL : lab_find_nic(run->lab, vnic_id(rn->vnic), NULL), &p, why,
-			     sizeof(why)) < 0) {
-		control_fail(req, CTL_INVALID_ARGUMENT,
-			     "as in: tcp 10.0.0.4:40000 10.0.0.5:22, icmp a b, udp a b:53", "%s",
-			     why);
-		return;
-	}
-	p.f.src_mac = in ? p.f.src_mac : fdb_mac(rn->lab->mac);
-	/* To a guest on another network it goes by a router, whose address nobody told us. */
-	if (!in && p.dst.nic && p.dst.nic->net != rn->lab->net)
-		p.f.dst_mac = 0;
-	nsg_fields_print(&p.f, text, sizeof(text));
-	path = json_array();
-	first = ask(run, rn, in ? POLICY_IN : POLICY_OUT, &p.f, &verdict);
-	json_array_append_new(path, first);
-	if (verdict == POLICY_ALLOW && !in) {
-		where = forward(run, rn, p.f.dst_mac, &to);
-		if (!to && p.f.dst_mac == 0xffffffffffffull && p.dst.nic &&
-		    p.dst.nic->net == rn->lab->net)
-			to = nic_of(run, p.dst.nic); /* ARP's target */
-	}
-	if (to && to != rn)
-		json_array_append_new(path, ask(run, to, POLICY_IN, &p.f, &verdict));
-	control_return(req, json_pack("{s:s, s:s, s:o, s:o}", "packet", text, "verdict",
-				      verdict == POLICY_DENY ? "deny" : "allow", "path", path,
-				      "forward", where ? where : json_null()));
-}
-
 #define ARGS(a) .specs = (a), .n_specs = ARRAY_SIZE(a)
 
 const struct control_cmd commands_policy[] = {
@@ -454,11 +344,5 @@ const struct control_cmd commands_policy[] = {
 	 .returns = "{passed, failed, results}",
 	 ARGS(test_args),
 	 .fn = policy_test_cmd},
-	{.name = "explain",
-	 .doc = "what policy makes of a packet, and where it goes, without sending it",
-	 .returns = "{packet, verdict, path: [{vnic, direction, verdict, decided_by, steps}], "
-		    "forward}",
-	 ARGS(explain_args),
-	 .fn = explain},
 	{0},
 };

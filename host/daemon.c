@@ -24,7 +24,7 @@
 #define LOG_FILE    "hvlabd.log"
 
 static const struct control_cmd *const tables[] = {commands_daemon, commands_vm, commands_vnic,
-						   commands_nic,    commands_vf,     commands_policy, commands_migrate, commands_sampler,    commands_fabric};
+						   commands_nic,    commands_vf,     commands_policy, commands_explain, commands_migrate, commands_sampler,    commands_fabric};
 
 struct worker *daemon_pick_worker(struct daemon *d)
 {

@@ -61,6 +61,6 @@ struct worker *daemon_pick_worker(struct daemon *d);
 
 /* The commands' tables (commands*.c), each ended by an entry without name; @arg is the daemon. */
 extern const struct control_cmd commands_daemon[], commands_vm[], commands_vnic[], commands_nic[],
-	commands_vf[], commands_policy[], commands_migrate[], commands_sampler[], commands_fabric[];
+	commands_vf[], commands_policy[], commands_explain[], commands_migrate[], commands_sampler[], commands_fabric[];
 
 #endif

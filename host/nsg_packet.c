@@ -317,6 +317,8 @@ static int finish(struct nsg_packet *p, struct end *src, struct end *dst, bool a
 	p->f.dst_mac = arp ? 0xffffffffffffull : group_mac(dst);
 	if (!p->f.dst_mac && p->dst.nic)
 		p->f.dst_mac = fdb_mac(p->dst.nic->mac);
+	memcpy(p->src_ip4, src->ip + 12, 4);
+	memcpy(p->dst_ip4, dst->ip + 12, 4);
 	if (arp)
 		return family == AF_INET ? 0 : wrong(why, size, "arp is of IPv4");
 	memcpy(p->f.src, src->ip, 16);

@@ -25,8 +25,10 @@ struct nsg_end {
 	char text[64];
 };
 
+/* @src_ip4, @dst_ip4: of ARP, which has no addresses that rules look at. */
 struct nsg_packet {
 	struct policy_fields f;
+	uint8_t src_ip4[4], dst_ip4[4];
 	struct nsg_end src, dst;
 };
 
