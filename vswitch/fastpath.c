@@ -234,6 +234,26 @@ static unsigned int send_fast(struct burst *b, const struct vsw_fast *const *fas
 	return done;
 }
 
+/* As far as the sender's bandwidth goes: pace.c. */
+static unsigned int send_shaped(struct burst *b, const struct vsw_fast *const *fast,
+				struct pkt **pkts, unsigned int n, bool *stale)
+{
+	unsigned int done = 0, ok, got;
+
+	while (done < n && (ok = pace_admit(b->from, b->path, pkts + done, n - done))) {
+		uint64_t before = b->bytes;
+
+		got = send_fast(b, fast + done, pkts + done, ok, stale);
+		pace_charge(b->from, b->path, b->bytes - before);
+		done += got;
+		if (got < ok)
+			return done;
+	}
+	/* vsw_send() knows what to do with it. */
+	*stale = done < n && !(b->path ? b->path : b->from)->delays;
+	return done;
+}
+
 unsigned int vsw_fast_send(struct vsw_port *port, const struct vsw_fast *const *fast,
 			   struct pkt **pkts, unsigned int n, bool *stale)
 {
@@ -252,6 +272,8 @@ unsigned int vsw_fast_send(struct vsw_port *port, const struct vsw_fast *const *
 	b.capture = atomic_load_explicit(&b.from->capture, memory_order_acquire);
 	if (unlikely(!b.net || !atomic_load_explicit(&b.from->link, memory_order_relaxed)))
 		*stale = true;
+	else if (unlikely(atomic_load_explicit(&b.from->shaped, memory_order_relaxed)))
+		done = send_shaped(&b, fast, pkts, n, stale);
 	else
 		done = send_fast(&b, fast, pkts, n, stale);
 	if (done) {

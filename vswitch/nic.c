@@ -570,6 +570,7 @@ int vsw_nic_path_add(struct vsw_nic *nic, struct vsw_port *path)
 	nic->path[nic->n_paths++] = path;
 	pthread_mutex_unlock(&nic->lock);
 	atomic_store(&path->outer, &nic->port);
+	pace_refresh(path);
 	return 0;
 }
 

@@ -87,6 +87,25 @@ struct pkt_tunnel {
 };
 
 /**
+ * struct pkt_delay - What a queue whose first packet waits for bandwidth keeps of it
+ * @until:	When to offer it again (now_ns())
+ * @since:	Since when it waits; 0: it does not
+ *
+ * Opaque but for @until and PKT_DELAY_EXEMPT. Zero in a packet that is offered for the first time.
+ */
+enum pkt_delay_at {
+	PKT_DELAY_NOWHERE,
+	PKT_DELAY_AT_PATH,
+	PKT_DELAY_AT_PORT,
+	PKT_DELAY_EXEMPT, /* set by a sender: it goes at once, those behind it pay */
+};
+struct pkt_delay {
+	uint64_t until, since;
+	uint32_t ticket;
+	uint8_t at; /* enum pkt_delay_at */
+};
+
+/**
  * struct pkt - One packet of a sender
  * @flags:	PKT_*
  * @len:	Bytes of the whole packet as the sender gave it (no VLAN debt counted)
@@ -100,7 +119,8 @@ struct pkt_tunnel {
  * @ip_len:	Bytes of the IP packet by its own length field; the frame may be padded behind it.
  *		With a segmentation debt: what is there, since the field then holds anything.
  * @seg_done:	Segments already delivered: where a sender that was told to wait goes on
- * @waits_for:	Set by vsw_send() when the packet has to wait: for this port
+ * @waits_for:	Set by vsw_send() when the packet has to wait: for this port; NULL: for bandwidth
+ * @delay:	Set by vsw_send() when the packet has to wait for bandwidth
  * @tun:	Tunnel key. A sender that is no tunnel clears tun.set
  *
  * Filled by the sending port, changed by the switch on the sender's worker only.
@@ -122,6 +142,7 @@ struct pkt {
 	uint32_t ip_len;
 	uint32_t seg_done;
 	struct vsw_port *waits_for;
+	struct pkt_delay delay;
 	uint64_t tag; /* the sending port's own */
 	struct pkt_tunnel tun;
 	uint8_t hdr[PKT_HDR_MAX] __attribute__((aligned(16)));

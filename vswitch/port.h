@@ -17,6 +17,7 @@
 
 #include "base/worker.h"
 #include "vswitch/packet.h"
+#include "vswitch/shape.h"
 
 /* Bytes of a port's name with its end: "vm/nic/path", 24 + 15 + 3 characters and two slashes. */
 #define VSW_NAME_SIZE 48
@@ -71,6 +72,8 @@ struct vsw_port_stats {
 	_Atomic uint64_t tx_packets, tx_bytes, rx_packets, rx_bytes;
 	_Atomic uint64_t tx_gso;		/* packets that came with a segmentation debt */
 	_Atomic uint64_t tx_waits;		/* times this port's sender was told to wait */
+	/* Packets that waited for bandwidth at the head of their queue, and how long in all. */
+	_Atomic uint64_t tx_delayed, tx_delayed_ns;
 	_Atomic uint64_t drops[VSW_N_DROPS];	/* by reason; of frames to this port */
 	_Atomic uint64_t tx_drops[VSW_N_DROPS]; /* of frames from this port that reached nobody */
 };
@@ -97,6 +100,8 @@ struct vsw_port {
 	uint32_t mtu;		  /* largest IP packet it takes; 0: the network's */
 	uint32_t hold_ms;	  /* as a sender: its patience with one receiver; 0: VSW_HOLD_MS */
 	_Atomic uint32_t caps;	  /* VSW_CAP_* now in force on receive */
+	/* As a sender it can wait for bandwidth; false: what is too much is dropped. Constant. */
+	bool delays;
 	/*
 	 * Both are the device's to write, and followed by vsw_port_wake(). A path of a vNIC
 	 * (vswitch/nic.h) is not stopped by its own link, only by the vNIC's. A vNIC's own port
@@ -115,6 +120,8 @@ struct vsw_port {
 	_Atomic(struct capture *) capture; /* a list: its own and its paths' */
 	_Atomic(struct port_policy *) policy; /* NULL: none; see judge.h */
 	_Atomic(struct port_features *) features; /* NULL: none; see port_features.h */
+	_Atomic bool shaped; /* it, or a path of it, has had a limit: @shape counts */
+	struct shape shape;
 	_Atomic uint64_t wakes; /* counts vsw_port_wake() */
 	_Atomic unsigned int n_waiters;
 	_Atomic uint64_t spent_ns; /* of its senders' patience; written under the lock */
@@ -144,6 +151,8 @@ bool vsw_port_takes(const struct vsw_port *port);
  * Return: packets consumed, delivered or dropped (counted). Fewer than @n: pkts[ret] waits for
  * pkts[ret]->waits_for; register with vsw_wait(), keep its seg_done, offer it again later from
  * there on. With PKT_NO_WAIT set it is never made to wait. Broadcasts never wait.
+ * When waits_for is NULL it waits for bandwidth (only if port->delays, whatever its flags): keep its
+ * delay too, and offer it again at delay.until.
  */
 unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n);
 
@@ -162,6 +171,13 @@ bool vsw_wait_patiently(struct vsw_waiter *w, struct vsw_port *on, const struct 
 void vsw_wait_cancel(struct vsw_waiter *w);
 /* Receiver, any thread: buffers have come, or the reason to wait is gone. Cheap if nobody waits. */
 void vsw_port_wake(struct vsw_port *port);
+
+/*
+ * Bandwidth of what the port's guest sends (shape.h). Of a vNIC's own port: on all its paths; of a
+ * path: there alone. Any thread. A queue that waits feels it within 5 ms.
+ */
+void vsw_port_shape_set(struct vsw_port *port, const struct shape_conf *conf);
+struct shape_conf vsw_port_shape(struct vsw_port *port);
 
 /*
  * Counting, during deliver(). @port is the receiver; what a path counts its vNIC counts too. A

@@ -459,6 +459,38 @@ void send_count(const struct burst *b, struct vsw_port *port)
 		atomic_fetch_add_explicit(&port->stats.tx_gso, b->gso, memory_order_relaxed);
 }
 
+static inline unsigned int send_on(struct burst *b, unsigned int n)
+{
+	if (likely(!atomic_load_explicit(&b->net->n_special, memory_order_relaxed)))
+		return send_burst(b, n);
+	return special_burst(b, n);
+}
+
+/* As far as the sender's bandwidth goes: pace.c. */
+static unsigned int send_shaped(struct burst *b, unsigned int n)
+{
+	struct pkt **pkts = b->sent;
+	unsigned int done = 0, ok, got;
+
+	while (done < n && (ok = pace_admit(b->from, b->path, pkts + done, n - done))) {
+		uint64_t before = b->bytes;
+
+		b->pkts = b->sent = pkts + done;
+		b->special = NULL;
+		got = send_on(b, ok);
+		pace_charge(b->from, b->path, b->bytes - before);
+		done += got;
+		if (got < ok)
+			return done;
+	}
+	if (done < n && !(b->path ? b->path : b->from)->delays) {
+		b->pkts = b->sent = pkts + done;
+		b->special = NULL;
+		done += drop_all(b, n - done, VSW_DROP_RATE);
+	}
+	return done;
+}
+
 unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 {
 	/* No packet has this destination: 48 bits. */
@@ -486,10 +518,10 @@ unsigned int vsw_send(struct vsw_port *port, struct pkt **pkts, unsigned int n)
 		done = drop_all(&b, n, VSW_DROP_NO_PORT);
 	else if (unlikely(!atomic_load_explicit(&b.from->link, memory_order_relaxed)))
 		done = drop_all(&b, n, VSW_DROP_LINK_DOWN);
-	else if (likely(!atomic_load_explicit(&b.net->n_special, memory_order_relaxed)))
-		done = send_burst(&b, n);
+	else if (unlikely(atomic_load_explicit(&b.from->shaped, memory_order_relaxed)))
+		done = send_shaped(&b, n);
 	else
-		done = special_burst(&b, n);
+		done = send_on(&b, n);
 	if (done) {
 		send_count(&b, port);
 		if (outer)

@@ -15,6 +15,7 @@ struct port_list {
 /**
  * struct vsw_net - One network
  * @ports:	Attached ports, where floods go
+ * @shape:	The bandwidth that they share
  */
 struct vsw_net {
 	struct vsw *vsw;
@@ -24,6 +25,7 @@ struct vsw_net {
 	struct fdb *fdb;
 	_Atomic(struct port_list *) ports;
 	_Atomic int n_special; /* ports with a policy or features: bursts go send_special.c's way */
+	struct shape_net shape;
 };
 
 /*
@@ -56,6 +58,16 @@ void wait_release_all(struct vsw_port *port);
 unsigned int switch_deliver(struct vsw_port *shown, struct vsw_port *to, struct pkt **pkts,
 			    unsigned int n);
 void switch_parked(void);
+
+/*
+ * pace.c. In a read section: how many of the packets may go now; 0: see vsw_send() about waits_for.
+ * @path: that sent, when it is a path of @from; else NULL. Then what was sent.
+ */
+unsigned int pace_admit(struct vsw_port *from, struct vsw_port *path, struct pkt **pkts,
+			unsigned int n);
+void pace_charge(struct vsw_port *from, struct vsw_port *path, uint64_t bytes);
+/* A port has come to a network, a path to its vNIC: it may be limited from now on. */
+void pace_refresh(struct vsw_port *port);
 
 /* nic.c. In a read section. */
 bool nic_takes(const struct vsw_nic *nic);

@@ -89,10 +89,12 @@ struct vsw_net *vsw_net_add(struct vsw *vsw, const struct vsw_net_conf *conf)
 			   conf->max_macs_per_port ? conf->max_macs_per_port : DEFAULT_PORT_MACS,
 			   conf->ageing_ms ? conf->ageing_ms : DEFAULT_AGEING_MS);
 	atomic_store(&net->ports, calloc(1, sizeof(struct port_list)));
+	shape_net_init(&net->shape);
 	if (!net->name || !net->fdb || !atomic_load(&net->ports)) {
 		free(net->name);
 		fdb_free(net->fdb);
 		free(atomic_load(&net->ports));
+		shape_net_fini(&net->shape);
 		free(net);
 		errno = ENOMEM;
 		return NULL;
@@ -113,6 +115,7 @@ int vsw_net_del(struct vsw_net *net)
 	*at = net->next;
 	fdb_free(net->fdb);
 	free(atomic_load(&net->ports));
+	shape_net_fini(&net->shape);
 	free(net->name);
 	free(net);
 	return 0;
@@ -145,6 +148,7 @@ void vsw_port_init(struct vsw_port *port, const struct vsw_port_ops *ops, const 
 	if (mac)
 		memcpy(port->mac, mac, 6);
 	pthread_mutex_init(&port->waiters_lock, NULL);
+	shape_init(&port->shape);
 }
 
 uint32_t vsw_port_mtu(const struct vsw_port *port)
@@ -212,6 +216,8 @@ int vsw_port_attach(struct vsw_net *net, struct vsw_port *port)
 		if (rc)
 			goto err_net;
 	}
+	shape_join(&net->shape, &port->shape);
+	pace_refresh(port);
 	atomic_store_explicit(&attached, all, memory_order_release);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);
 	atomic_fetch_add(&vsw_topology, 1);
@@ -253,6 +259,7 @@ void vsw_port_detach(struct vsw_port *port)
 	policy_forget_port(port);
 	features_forget_port(port);
 	atomic_store(&port->net, NULL);
+	shape_leave(&port->shape);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);
 	atomic_store_explicit(&attached, all, memory_order_release);
 	fdb_forget_port(net->fdb, port);

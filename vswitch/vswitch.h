@@ -31,6 +31,9 @@ int vsw_net_del(struct vsw_net *net);
 struct vsw_net *vsw_net_find(struct vsw *vsw, const char *name);
 const char *vsw_net_name(const struct vsw_net *net);
 uint32_t vsw_net_mtu(const struct vsw_net *net);
+/* The bandwidth that its ports share (shape.h), Mbit/s; 0: no limit. At run time too. */
+void vsw_net_rate_set(struct vsw_net *net, uint32_t mbps);
+uint32_t vsw_net_rate(struct vsw_net *net);
 
 /* The port's fixed address goes into the FDB. -EEXIST: that address is there already. */
 int vsw_port_attach(struct vsw_net *net, struct vsw_port *port);

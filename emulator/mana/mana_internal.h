@@ -345,41 +345,29 @@ struct mana_sq {
 	uint32_t obj;	/* id in m->objs */
 	bool active;
 	bool dirty;	/* on m->dirty */
-	bool bw_paused; /* waits for the vPort's tokens */
 	/*
 	 * A WQE whose packet was told to wait is not consumed and not kept: it is read again when
 	 * its receiver woke us (waiting), going on at seg_done. When our patience with that
 	 * receiver is over the queue is stuck: this packet does not wait again.
 	 */
 	bool waiting, stuck;
+	bool delayed; /* its packet waits for bandwidth, with @delay */
 	uint32_t seg_done;
+	struct pkt_delay delay;
 	uint64_t wait_since;
 	struct vsw_waiter waiter;
-	struct worker_timer hold;
+	struct worker_timer hold, delay_timer;
 	TAILQ_ENTRY(mana_sq) link;
 	struct mana_tx_stats stats;
 };
 
 void tx_start(struct mana_sq *sq);
 void tx_stop(struct mana_sq *sq);
-void tx_kick(struct mana_sq *sq); /* new tail, room or tokens: put it on the list */
+void tx_kick(struct mana_sq *sq); /* new tail, room or bandwidth: put it on the list */
+/* The limits have changed: who waits for bandwidth asks again. */
+void tx_undelay(struct mana_sq *sq);
 /* One turn for every dirty queue. True when there is more to do at once. */
 bool tx_run(struct mana *m);
-
-/* ---- Bandwidth, bw.c
- * -------------------------------------------------------------------------------------- */
-
-struct mana_bw {
-	uint64_t mbps; /* 0: no limit */
-	uint64_t rate; /* bytes per second */
-	int64_t tokens, cap;
-	uint64_t last_ns;
-};
-void bw_set(struct mana_bw *bw, uint64_t mbps, uint64_t now);
-/* Tokens now; sending is allowed while positive. */
-int64_t bw_refill(struct mana_bw *bw, uint64_t now);
-/* Nanoseconds until there is a useful amount of them. */
-uint64_t bw_delay(const struct mana_bw *bw);
 
 /* ---- Receive side, rss.c, steer.c, rx.c
  * ---------------------------------------------------------------------- */
@@ -459,8 +447,7 @@ struct mana_vport {
 	uint32_t n_sq, n_rq;
 	uint32_t offered, offered_next; /* queue pairs: to this driver, to the next */
 	struct mana_steer steer;
-	struct mana_bw bw;
-	struct worker_timer bw_timer;
+	uint32_t clamp_mbps; /* SET_BW_CLAMP; 0: none */
 	struct flowtab flows;
 	/* Of queues that are gone. */
 	struct mana_tx_stats tx_past;

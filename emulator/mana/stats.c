@@ -182,7 +182,7 @@ static void vport_info(struct mana_vport *vp, struct mana_vport_info *info)
 		.mtu = vp->conf.mtu,
 		.indir_size = atomic_load(&vp->steer.n_indir),
 		.rss = atomic_load(&vp->steer.rss),
-		.bw_limit_mbps = vp->bw.mbps,
+		.bw_limit_mbps = vp->clamp_mbps,
 		.tx_packets = traffic_packets(&tx.traffic),
 		.tx_bytes = traffic_bytes(&tx.traffic),
 		.rx_packets = traffic_packets(&rx.traffic),

@@ -12,9 +12,9 @@
  * event. A malformed entry ends a burst and is completed with an error: the driver counts on one
  * completion per entry, and its queue is stuck without.
  *
- * Why a queue may stop before its tail: its CQ is full (cq.held; the CQ's doorbell goes on), its
- * vPort is out of tokens (bw_paused; the vPort's timer goes on), or the receiver of the next packet
- * has no buffers (waiting; see struct mana_sq).
+ * Why a queue may stop before its tail: its CQ is full (cq.held; the CQ's doorbell goes on), the
+ * next packet is to wait for bandwidth (delayed; a timer goes on), or its receiver has no buffers
+ * (waiting; see struct mana_sq).
  *
  * Everything here is the owner's. The copies that reach other workers' receivers happen inside
  * vsw_send(), on this thread.
@@ -27,14 +27,17 @@
 #define TX_WAIT_RETRIES 4
 
 static void hold_over(struct worker_timer *t);
+static void delay_over(struct worker_timer *t);
 static void woken(struct vsw_waiter *w);
 
 void tx_start(struct mana_sq *sq)
 {
 	sq->seg_done = 0;
-	sq->dirty = sq->bw_paused = sq->waiting = sq->stuck = false;
+	sq->dirty = sq->delayed = sq->waiting = sq->stuck = false;
+	sq->delay = (struct pkt_delay){0};
 	sq->waiter = (struct vsw_waiter){.wake = woken, .arg = sq, .worker = sq->vp->m->worker};
 	sq->hold = (struct worker_timer){.fn = hold_over, .arg = sq};
+	sq->delay_timer = (struct worker_timer){.fn = delay_over, .arg = sq};
 	memset(&sq->stats, 0, sizeof(sq->stats));
 	sq->active = true;
 }
@@ -45,6 +48,7 @@ void tx_stop(struct mana_sq *sq)
 
 	vsw_wait_cancel(&sq->waiter);
 	worker_timer_cancel(&sq->hold);
+	worker_timer_cancel(&sq->delay_timer);
 	if (sq->dirty)
 		TAILQ_REMOVE(&m->dirty, sq, link);
 	sq->dirty = sq->active = false;
@@ -56,7 +60,7 @@ void tx_stop(struct mana_sq *sq)
 
 void tx_kick(struct mana_sq *sq)
 {
-	if (sq->dirty || sq->waiting || sq->bw_paused || sq->wq.cursor == sq->wq.tail)
+	if (sq->dirty || sq->waiting || sq->delayed || sq->wq.cursor == sq->wq.tail)
 		return;
 	sq->dirty = true;
 	TAILQ_INSERT_TAIL(&sq->vp->m->dirty, sq, link);
@@ -104,6 +108,31 @@ static bool wait_for(struct mana_sq *sq, struct vsw_port *on)
 	sq->wait_since = now_ns();
 	worker_timer_arm(sq->vp->m->worker, &sq->hold, until);
 	return true;
+}
+
+/* ---- Waiting for bandwidth ----------------------------------------------------------------- */
+
+static void delay_over(struct worker_timer *t)
+{
+	struct mana_sq *sq = t->arg;
+
+	sq->delayed = false;
+	tx_kick(sq);
+}
+
+static void delay(struct mana_sq *sq, const struct pkt *pkt)
+{
+	sq->delay = pkt->delay;
+	sq->delayed = true;
+	worker_timer_arm(sq->vp->m->worker, &sq->delay_timer, sq->delay.until);
+}
+
+void tx_undelay(struct mana_sq *sq)
+{
+	if (!sq->delayed)
+		return;
+	worker_timer_cancel(&sq->delay_timer);
+	delay_over(&sq->delay_timer);
 }
 
 /* ---- From entry to packet ------------------------------------------------------------------- */
@@ -233,6 +262,8 @@ static void read_entry(struct mana_sq *sq, uint32_t pos, struct pkt *pkt,
 	pkt->fragment = false;
 	pkt->seg_done = 0;
 	pkt->waits_for = NULL;
+	pkt->delay.since = 0;
+	pkt->delay.at = PKT_DELAY_NOWHERE;
 	pkt->tag = 0;
 	pkt->tun.set = false;
 }
@@ -277,35 +308,21 @@ static void count_sent(struct mana_sq *sq, const struct pkt *pkt)
 	}
 	sq->stats.traffic.packets[cast] += frames;
 	sq->stats.traffic.bytes[cast] += bytes;
-	if (sq->vp->bw.mbps)
-		sq->vp->bw.tokens -= (int64_t)bytes;
 }
 
 /* ---- The queue's turn
  * ---------------------------------------------------------------------------- */
 
-static void pause_for_tokens(struct mana_sq *sq)
-{
-	struct mana_vport *vp = sq->vp;
-
-	sq->bw_paused = true;
-	if (!vp->bw_timer.armed)
-		worker_timer_arm(vp->m->worker, &vp->bw_timer, now_ns() + bw_delay(&vp->bw));
-}
-
 /*
  * Reads entries from the cursor on into m->burst and m->slot: at most @max. A malformed entry is
- * the last. Returns how many; 0: the queue is out of tokens.
+ * the last. Returns how many, at least one.
  */
 static uint32_t fill_burst(struct mana_sq *sq, uint32_t max)
 {
-	struct mana_vport *vp = sq->vp;
-	struct mana *m = vp->m;
-	bool limited = vp->bw.mbps;
-	int64_t tokens = limited ? bw_refill(&vp->bw, now_ns()) : 1;
+	struct mana *m = sq->vp->m;
 	uint32_t pos = sq->wq.cursor, n = 0;
 
-	while (n < max && pos != sq->wq.tail && tokens > 0) {
+	while (n < max && pos != sq->wq.tail) {
 		struct mana_burst_slot *slot = &m->slot[n];
 		struct pkt *pkt = &m->burst[n++];
 
@@ -313,8 +330,6 @@ static uint32_t fill_burst(struct mana_sq *sq, uint32_t max)
 		pos += slot->size;
 		if (slot->cqe != CQE_TX_OKAY)
 			break;
-		if (limited)
-			tokens -= pkt->len;
 	}
 	return n;
 }
@@ -348,10 +363,6 @@ static bool queue_turn(struct mana_sq *sq)
 			break;
 		}
 		n = fill_burst(sq, n);
-		if (!n) {
-			pause_for_tokens(sq);
-			break;
-		}
 		ok = m->slot[n - 1].cqe == CQE_TX_OKAY ? n : n - 1;
 		for (uint32_t i = 0; i < ok; i++) {
 			copy_header(&m->burst[i]);
@@ -359,13 +370,15 @@ static bool queue_turn(struct mana_sq *sq)
 		}
 		if (ok) {
 			pkts[0]->seg_done = sq->seg_done;
+			pkts[0]->delay = sq->delay;
 			if (unlikely(sq->stuck))
 				pkts[0]->flags |= PKT_NO_WAIT;
-			sq->stuck = false;
 			sent = likely(!m->isolated) ? flowtab_send(&vp->flows, pkts, ok)
 						    : drop_isolated(vp, pkts, ok);
 		}
 		sq->seg_done = 0;
+		sq->delay = (struct pkt_delay){0};
+		sq->stuck = sq->stuck && !sent;
 		for (uint32_t i = 0; i < sent; i++) {
 			count_sent(sq, pkts[i]);
 			complete(sq, &m->slot[i], sq->wq.cursor);
@@ -376,6 +389,10 @@ static bool queue_turn(struct mana_sq *sq)
 			struct pkt *next = pkts[sent];
 
 			sq->seg_done = next->seg_done;
+			if (unlikely(!next->waits_for)) {
+				delay(sq, next);
+				break;
+			}
 			if (wait_for(sq, next->waits_for))
 				break;
 			if (++retries == TX_WAIT_RETRIES)
@@ -395,7 +412,7 @@ static bool queue_turn(struct mana_sq *sq)
 		sq->cq.lost = false;
 		guest_error(m, vp->index, "cq %u: ring memory is gone", sq->cq.id);
 	}
-	return sq->wq.cursor != sq->wq.tail && !sq->waiting && !sq->bw_paused && !sq->cq.held;
+	return sq->wq.cursor != sq->wq.tail && !sq->waiting && !sq->delayed && !sq->cq.held;
 }
 
 bool tx_run(struct mana *m)

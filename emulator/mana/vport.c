@@ -9,18 +9,14 @@
 
 #define ETH_HEADER 14
 
-static void tokens_came(struct worker_timer *t)
+/* The bandwidth clamp is the path's maximum at the switch, beside what the host allows the vNIC. */
+static void clamp(struct mana_vport *vp, uint32_t mbps)
 {
-	struct mana_vport *vp = t->arg;
-
-	for (uint32_t i = 0; i < vp->conf.max_queues; i++) {
-		struct mana_sq *sq = &vp->sq[i];
-
-		if (!sq->active || !sq->bw_paused)
-			continue;
-		sq->bw_paused = false;
-		tx_kick(sq);
-	}
+	vp->clamp_mbps = mbps;
+	vsw_port_shape_set(&vp->port, &(struct shape_conf){.max_mbps = mbps});
+	for (uint32_t i = 0; i < vp->conf.max_queues; i++)
+		if (vp->sq[i].active)
+			tx_undelay(&vp->sq[i]);
 }
 
 int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *conf)
@@ -44,7 +40,7 @@ int vport_init(struct mana *m, uint32_t index, const struct mana_vport_conf *con
 	atomic_store(&vp->port.caps, MANA_RX_CAPS);
 	atomic_store(&vp->port.link, true);
 	atomic_store(&vp->port.receiving, false);
-	vp->bw_timer = (struct worker_timer){.fn = tokens_came, .arg = vp};
+	vp->port.delays = true;
 	vp->sq = calloc(vp->conf.max_queues, sizeof(*vp->sq));
 	vp->rxq = calloc(vp->conf.max_queues, sizeof(*vp->rxq));
 	if (!vp->sq || !vp->rxq)
@@ -132,8 +128,8 @@ void vport_clear(struct mana_vport *vp)
 			rxq_destroy(&vp->rxq[i]);
 	}
 	flowtab_clear(&vp->flows);
-	worker_timer_cancel(&vp->bw_timer);
-	bw_set(&vp->bw, 0, now_ns());
+	if (vp->clamp_mbps)
+		clamp(vp, 0);
 	if (vp->tx_configured)
 		m->db[vp->db_page].users--;
 	vp->tx_configured = false;
@@ -384,7 +380,7 @@ static uint32_t query_link_config(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_HANDLE;
 	max = MIN(vp->conf.link_mbps, UINT32_MAX);
 	resp->qos_speed_mbps = le32_make((uint32_t)max);
-	resp->link_speed_mbps = le32_make((uint32_t)(vp->bw.mbps ? vp->bw.mbps : max));
+	resp->link_speed_mbps = le32_make((uint32_t)(vp->clamp_mbps ? vp->clamp_mbps : max));
 	return GDMA_STATUS_SUCCESS;
 }
 
@@ -400,10 +396,7 @@ static uint32_t set_bw_clamp(struct mana *m, struct hwc_msg *msg)
 		return GDMA_STATUS_BAD_PARAM;
 	if (enable == TRI_STATE_TRUE && (!mbps || mbps > vp->conf.link_mbps))
 		return GDMA_STATUS_BAD_PARAM;
-	bw_set(&vp->bw, enable == TRI_STATE_TRUE ? mbps : 0, now_ns());
-	/* Who waits under the old rate goes on under the new one. */
-	worker_timer_cancel(&vp->bw_timer);
-	tokens_came(&vp->bw_timer);
+	clamp(vp, enable == TRI_STATE_TRUE ? mbps : 0);
 	return GDMA_STATUS_SUCCESS;
 }
 

@@ -272,6 +272,7 @@ struct vhost *vhost_new(struct worker *w, const struct vhost_conf *conf)
 	v->offered = vh_offer(conf);
 	pthread_mutex_init(&v->error_lock, NULL);
 	vsw_port_init(&v->port, &vhost_port_ops, v->name, conf->mac);
+	v->port.delays = true;
 	v->port.mtu = conf->mtu;
 	v->port.hold_ms = conf->hold_ms;
 	atomic_store(&v->port.link, true);

@@ -76,9 +76,11 @@ struct vh_tx {
 	uint32_t seg_done; /* segments of the next packet that have been delivered */
 	bool waiting;	   /* for a receiver; the hold timer runs */
 	bool stuck;	   /* waited too long: the first packet does not wait again */
+	bool delayed;	   /* its packet waits for bandwidth, with @delay */
+	struct pkt_delay delay;
 	uint64_t wait_since;
 	struct vsw_waiter waiter;
-	struct worker_timer hold;
+	struct worker_timer hold, delay_timer;
 };
 
 struct vh_ring_stats {

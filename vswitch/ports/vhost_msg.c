@@ -440,6 +440,7 @@ static int send_rarp(struct vhost *v, uint32_t *len, int *fd)
 	v->announces++;
 	snprintf(text, sizeof(text), "%02x:%02x:%02x:%02x:%02x:%02x", mac[0], mac[1], mac[2],
 		 mac[3], mac[4], mac[5]);
+	pkt.delay.at = PKT_DELAY_EXEMPT;
 	memset(pkt.hdr, 0xff, 6);
 	memcpy(pkt.hdr + 6, mac, 6);
 	memcpy(pkt.hdr + 12, head, sizeof(head));

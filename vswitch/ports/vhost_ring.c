@@ -485,7 +485,7 @@ static bool kicked(struct vring *q)
 	if (!atomic_load(&q->running))
 		return false;
 	if (!vh_is_rx(q)) {
-		if (!q->tx.waiting)
+		if (!q->tx.waiting && !q->tx.delayed)
 			v->hot |= VH_BIT(q->index / 2);
 		return true;
 	}

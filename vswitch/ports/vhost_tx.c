@@ -15,7 +15,7 @@
  * once, as the header says. A segmentation that does not fit the headers found is malformed.
  * Malformed packets go to the switch with debts that cannot be paid, and are counted there.
  *
- * Waiting for a receiver is as in emulator/mana/tx.c: the packet stays where it is, in the guest's
+ * Waiting for a receiver, or for bandwidth, is as in emulator/mana/tx.c: the packet stays where it is, in the guest's
  * ring; when our patience with that receiver is over (vswitch/wait.c) it is offered once more as
  * one that does not wait.
  */
@@ -34,11 +34,13 @@ static _Thread_local struct pkt burst[VH_BURST];
 
 static void woken(struct vsw_waiter *w);
 static void hold_over(struct worker_timer *t);
+static void delay_over(struct worker_timer *t);
 
 void vh_tx_init(struct vring *q)
 {
 	q->tx.waiter = (struct vsw_waiter){.wake = woken, .arg = q, .worker = q->v->worker};
 	q->tx.hold = (struct worker_timer){.fn = hold_over, .arg = q};
+	q->tx.delay_timer = (struct worker_timer){.fn = delay_over, .arg = q};
 }
 
 /* ---- Waiting for a receiver ------------------------------------------------------------------ */
@@ -93,6 +95,24 @@ static bool wait_for(struct vring *q, struct vsw_port *on)
 	return true;
 }
 
+/* ---- Waiting for bandwidth ------------------------------------------------------------------- */
+
+static void delay_over(struct worker_timer *t)
+{
+	struct vring *q = t->arg;
+
+	q->tx.delayed = false;
+	resume(q);
+}
+
+static void delay(struct vring *q, const struct pkt *pkt)
+{
+	q->tx.delay = pkt->delay;
+	q->tx.delayed = true;
+	worker_timer_arm(q->v->worker, &q->tx.delay_timer, q->tx.delay.until);
+	q->v->hot &= ~VH_BIT(q->index / 2);
+}
+
 /* ---- From chain to packet -------------------------------------------------------------------- */
 
 static void pkt_init(struct pkt *pkt, uint32_t len)
@@ -104,6 +124,8 @@ static void pkt_init(struct pkt *pkt, uint32_t len)
 	pkt->n_pieces = 0;
 	pkt->seg_done = 0;
 	pkt->waits_for = NULL;
+	pkt->delay.since = 0;
+	pkt->delay.at = PKT_DELAY_NOWHERE;
 	pkt->tag = 0;
 	pkt->tun.set = false;
 }
@@ -291,7 +313,7 @@ bool vh_tx_turn(struct vring *q)
 	struct vhost *v = q->v;
 	bool worked = false;
 
-	while (budget && !q->tx.waiting) {
+	while (budget && !q->tx.waiting && !q->tx.delayed) {
 		int ready = vh_ring_ready(q);
 		const char *bad = NULL;
 		unsigned int n, sent;
@@ -312,10 +334,12 @@ bool vh_tx_turn(struct vring *q)
 		if (n) {
 			burst[0].seg_done = q->tx.seg_done;
 			q->tx.seg_done = 0;
+			burst[0].delay = q->tx.delay;
+			q->tx.delay = (struct pkt_delay){0};
 			if (unlikely(q->tx.stuck))
 				burst[0].flags |= PKT_NO_WAIT;
-			q->tx.stuck = false;
 			sent = vsw_send(&v->port, pkts, n);
+			q->tx.stuck = q->tx.stuck && !sent;
 			if (vh_steer_wants(v))
 				vh_steer_learn(v, pkts, sent, q->index / 2);
 			give_back(q, slot, sent);
@@ -323,6 +347,10 @@ bool vh_tx_turn(struct vring *q)
 		}
 		if (unlikely(sent < n)) {
 			q->tx.seg_done = pkts[sent]->seg_done;
+			if (unlikely(!pkts[sent]->waits_for)) {
+				delay(q, pkts[sent]);
+				break;
+			}
 			if (wait_for(q, pkts[sent]->waits_for) || ++retries == TX_WAIT_RETRIES)
 				break;
 			continue;
@@ -358,6 +386,9 @@ void vh_tx_halt(struct vring *q)
 	vsw_wait_cancel(&q->tx.waiter);
 	wait_ended(q);
 	worker_timer_cancel(&q->tx.hold);
+	worker_timer_cancel(&q->tx.delay_timer);
+	q->tx.delayed = false;
+	q->tx.delay = (struct pkt_delay){0};
 	if (q->tx.seg_done && atomic_load(&q->running))
 		finish_partial(q);
 	q->tx.seg_done = 0;
