@@ -131,8 +131,11 @@ static void put_name(char to[VSW_NAME_SIZE], const struct vsw_port *port)
 static void put_denier(struct vsw_drop_event *ev, const struct vsw_denier *by)
 {
 	ev->layer[0] = ev->group[0] = ev->rule[0] = '\0';
-	ev->gen = by && by->v ? by->v->gen : 0;
-	if (!ev->gen || by->rule == POLICY_NO_RULE)
+	ev->gen = 0;
+	if (!by || (ev->why != VSW_DROP_POLICY && ev->why != VSW_DROP_NAT_PORTS))
+		return;
+	ev->gen = by->v->gen;
+	if (by->rule == POLICY_NO_RULE)
 		return;
 	snprintf(ev->layer, sizeof(ev->layer), "%s", policy_layer_name(by->v->policy, by->layer));
 	snprintf(ev->group, sizeof(ev->group), "%s",
@@ -254,8 +257,8 @@ static bool next_untold(struct dropmon *m, struct vsw_drop_event *ev)
 		struct slot *s = &m->slot[m->at];
 		uint64_t key = atomic_load_explicit(&s->key, memory_order_acquire);
 
-		if (!key || key == CLAIMED ||
-		    now_ms < atomic_load(&s->window_ms) + WINDOW_MS || !atomic_load(&s->untold))
+		if (!key || key == CLAIMED || now_ms < atomic_load(&s->window_ms) + WINDOW_MS ||
+		    !atomic_load(&s->untold))
 			continue;
 		memset(ev, 0, sizeof(*ev));
 		ev->repeated = atomic_exchange(&s->untold, 0);

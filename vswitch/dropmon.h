@@ -17,9 +17,9 @@
 #include "vswitch/policy/policy.h"
 #include "vswitch/port.h"
 
-#define VSW_DROPS_PER_S	 25
-#define VSW_DROPS_RING	 512 /* told ones that wait for the control thread */
-#define VSW_DROPS_BYTES	 128 /* first bytes of a packet */
+#define VSW_DROPS_PER_S 25
+#define VSW_DROPS_RING	512 /* told ones that wait for the control thread */
+#define VSW_DROPS_BYTES 128 /* first bytes of a packet */
 
 /**
  * struct vsw_drop_event - One packet that died, or how many more did
@@ -64,7 +64,7 @@ uint64_t vsw_drops_lost(void);
 
 struct policy_version;
 
-/* Who denied a packet; @v NULL: nobody did. In the read section it was denied in. */
+/* Who denied a packet, when that is why it dies. In the read section it was denied in. */
 struct vsw_denier {
 	const struct policy_version *v;
 	uint32_t rule;
@@ -84,7 +84,7 @@ static inline bool dropmon_on(void)
  * @port:	at that port, or at that path of a vNIC
  * @from:	NULL: whoever sends on this thread, see dropmon_sends()
  * @pkt:	parsed, as far as it could be
- * @by:		may be NULL
+ * @by:		looked at when @why is a policy's; may be NULL
  */
 void dropmon_report(const struct vsw_port *port, enum policy_dir dir, enum vsw_drop why,
 		    const struct vsw_port *from, const struct vsw_port *to, const struct pkt *pkt,

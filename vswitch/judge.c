@@ -84,6 +84,7 @@ struct port_search {
 	const struct flow_key *key;
 	uint32_t hash;
 	const struct flow_extra *now; /* of a connection that has one; else NULL */
+	const struct flow *gone;      /* its port counts as free */
 };
 
 /* A port of the range such that the connection's key outside is nobody else's. */
@@ -92,6 +93,7 @@ static bool choose_port(void *arg, const struct policy_action *a, const struct p
 {
 	const struct port_search *s = arg;
 	struct flow_key alias = *s->key;
+	const struct flow *other;
 	uint32_t n = (uint32_t)a->nat_port.hi - a->nat_port.lo + 1;
 
 	(void)f;
@@ -104,7 +106,8 @@ static bool choose_port(void *arg, const struct policy_action *a, const struct p
 	for (uint32_t i = 0; i < n; i++) {
 		*port = (uint16_t)(a->nat_port.lo + (s->hash + i) % n);
 		set_local_port(&alias, *port);
-		if (!flow_alias_taken(s->flows, &alias))
+		other = flow_find(s->flows, &alias, flow_hash(&alias), POLICY_IN);
+		if (!other || other == s->gone)
 			return true;
 	}
 	return false;
@@ -200,7 +203,8 @@ static enum vsw_drop make_record(struct judging *j, const struct pkt *pkt,
 static void walk(struct judging *j, const struct pkt *pkt, struct policy_fields *f,
 		 struct policy_result *res, const struct policy_conn *reply)
 {
-	struct port_search s = {.flows = j->pp->flows, .key = &j->key, .hash = j->hash};
+	struct port_search s = {
+		.flows = j->pp->flows, .key = &j->key, .hash = j->hash, .gone = j->gone};
 	const struct policy_ctx ctx = {.reply = reply,
 				       .nat_port = j->has_key ? choose_port : NULL,
 				       .arg = &s,
@@ -256,11 +260,6 @@ static enum vsw_drop first_answer(struct judging *j, const struct pkt *pkt)
 	walk(j, pkt, &f, &res, (uint8_t)j->dir == flow->origin ? NULL : &conn);
 	if (res.verdict == POLICY_DENY)
 		return denied(j, &res);
-	if (j->trace) {
-		fill_half(j->own_half, j->v->policy, &res);
-		j->half = j->own_half;
-		return VSW_DROP_NONE;
-	}
 	if (old || !half_is_plain(&res)) {
 		c.replace = true;
 		c.extra = copy_extra(old, j->dir);
@@ -450,6 +449,25 @@ static bool explain_anew(struct judging *j, const struct pkt *pkt, struct policy
 	return res->verdict != POLICY_DENY && same_alias(f, x, res);
 }
 
+/* What first_answer() would come to. @conn: as the policy now in force has it. */
+static enum vsw_drop explain_answer(struct judging *j, const struct pkt *pkt,
+				    const struct policy_conn *conn)
+{
+	struct flow *f = j->flow;
+	struct policy_result res;
+	struct policy_fields fields;
+	enum vsw_drop why = VSW_DROP_NONE;
+
+	j->trace->n = 0;
+	walk(j, pkt, &fields, &res, (uint8_t)j->dir == f->origin ? NULL : conn);
+	if (res.verdict == POLICY_DENY)
+		why = denied(j, &res);
+	fill_half(j->own_half, j->v->policy, &res);
+	j->half = j->own_half;
+	j->flow = f;
+	return why;
+}
+
 /*
  * What a packet of a known connection would meet, and nothing is changed. The trace is of the walk
  * that decides, or would, were the connection not there.
@@ -461,8 +479,10 @@ static enum vsw_drop explain_known(struct judging *j, const struct pkt *pkt)
 	uint32_t gen = atomic_load_explicit(&f->gen, memory_order_acquire);
 	bool judged = atomic_load(&f->flags) >> j->dir & 1, stale = gen != j->v->gen;
 	struct policy_result res;
+	struct policy_conn conn;
 	enum vsw_drop why;
 
+	undo_of(f, x, &conn);
 	if (stale && !explain_anew(j, pkt, &res)) {
 		if (must_be_now(j, gen)) {
 			why = denied(j, &res);
@@ -475,11 +495,10 @@ static enum vsw_drop explain_known(struct judging *j, const struct pkt *pkt)
 		return VSW_DROP_NONE;
 	} else if (stale) {
 		judged = false; /* its answers are open again */
+		conn.stateful = res.conn.stateful;
 	}
 	if (!stale || !judged) {
-		j->trace->n = 0;
-		why = first_answer(j, pkt);
-		j->flow = f;
+		why = explain_answer(j, pkt, &conn);
 		if (!judged)
 			return why;
 	}
@@ -506,6 +525,8 @@ enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
 	if (j->flow && flow_is_reopened(j->flow, tcp_flags)) {
 		if (!j->trace)
 			flow_remove(j->pp->flows, j->flow, false);
+		else
+			j->gone = j->flow;
 		j->flow = NULL;
 	}
 	if (!j->flow)

@@ -49,7 +49,8 @@ static inline struct policy_version *policy_of(const struct vsw_port *port, unsi
  * @key:	as this port sees it; @hash: of it. Without @has_key: no connection can be found
  * @share, @share_max: see struct flow_new; of the sender
  * @may_make:	false: a copy of a flood makes no connection
- * @trace:	NULL: none
+ * @trace:	NULL: none. Else it is only explained: nothing is changed or counted
+ * @gone:	with @trace: a connection that would have been removed
  *
  * Filled in by judge_packet():
  * @flow:	its connection, NULL: none
@@ -69,6 +70,7 @@ struct judging {
 	uint32_t share_max;
 	uint32_t now_ms;
 	struct policy_trace *trace;
+	const struct flow *gone;
 	struct flow_half *own_half; /* room for that of a packet without connection */
 	/* results */
 	struct flow *flow;
