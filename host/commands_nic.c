@@ -8,6 +8,58 @@
 #define MODERATIONS "off|low|medium|high|adaptive"
 #define ORDERS	    "synthetic-first|vf-first|together"
 
+/* ---- features of its port ---- */
+
+#define FEATURE_ARGS                                                                               \
+	{.name = "vlan", .type = ARG_STRING, .doc = LAB_VLAN_WORDS},                               \
+		{.name = "mac_spoofing",                                                           \
+		 .type = ARG_BOOL,                                                                 \
+		 .doc = "false: only the NIC's own source address may leave it"},                  \
+		{.name = "dhcp_guard",                                                             \
+		 .type = ARG_BOOL,                                                                 \
+		 .doc = "true: it may be no DHCP server"},                                         \
+		{.name = "router_guard",                                                           \
+		 .type = ARG_BOOL,                                                                 \
+		 .doc = "true: it may be no router"},                                              \
+		{.name = "mirror",                                                                 \
+		 .type = ARG_STRING,                                                               \
+		 .values = "none|source|destination",                                              \
+		 .doc = "copies of packets from it, or to it"},                                    \
+	{                                                                                          \
+		.name = "storm_pps", .type = ARG_INT, .min = 0, .max = UINT32_MAX,                 \
+		.doc = "most frames a second of broadcast, multicast and unknown unicast; 0: any"  \
+	}
+
+static bool any_feature(const json_t *args)
+{
+	static const char *const keys[] = {"vlan",	   "mac_spoofing", "dhcp_guard",
+					   "router_guard", "mirror",	   "storm_pps"};
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
+		if (json_object_get(args, keys[i]))
+			return true;
+	return false;
+}
+
+/* What is given is changed in @f. False: @req has been refused. */
+static bool take_features(struct control_req *req, const json_t *args, struct lab_features *f)
+{
+	const char *vlan = args_str(args, "vlan", NULL), *mirror = args_str(args, "mirror", NULL);
+	char why[160];
+
+	if (vlan && lab_vlan_parse(vlan, NULL, f->vlan, why, sizeof(why))) {
+		control_fail(req, CTL_INVALID_ARGUMENT, "write " LAB_VLAN_WORDS, "vlan: %s", why);
+		return false;
+	}
+	if (mirror)
+		f->mirror = (enum lab_mirror)lab_mirror_parse(mirror);
+	f->mac_spoofing = args_bool(args, "mac_spoofing", f->mac_spoofing);
+	f->dhcp_guard = args_bool(args, "dhcp_guard", f->dhcp_guard);
+	f->router_guard = args_bool(args, "router_guard", f->router_guard);
+	f->storm_pps = (uint32_t)args_int(args, "storm_pps", f->storm_pps);
+	return true;
+}
+
 /* ---- nic-list: a view of query-status ---- */
 
 /* The one called @id; null when there is none. A new reference. */
@@ -75,6 +127,7 @@ static const struct arg_spec add_args[] = {
 	 .min = 0,
 	 .max = RUN_NIC_GAP_MAX,
 	 .doc = "the second path comes so long after QEMU has the first"},
+	FEATURE_ARGS,
 	{.name = "wait",
 	 .type = ARG_BOOL,
 	 .doc = "answer when the guest takes packets on every path; default: when QEMU has it"},
@@ -215,7 +268,7 @@ static void nic_add(void *arg, struct control_req *req, const json_t *args)
 	if (synthetic)
 		spec.synthetic =
 			strcmp(synthetic, "none") ? LAB_SYNTHETIC_VIRTIO : LAB_SYNTHETIC_NONE;
-	if (!add_order(req, args, &spec))
+	if (!add_order(req, args, &spec) || !take_features(req, args, &spec.features))
 		return;
 	snprintf(id, sizeof(id), "%s/%s", rv->lab->name, spec.name ? spec.name : "");
 	p = pending_new(arg, req, id, "adding the NIC");
@@ -323,6 +376,7 @@ static const struct arg_spec set_args[] = {
 	 .doc = "from the VF's next restoration on"},
 	{.name = "moderation", .type = ARG_STRING, .values = MODERATIONS, .doc = "at once"},
 	{.name = "link", .type = ARG_BOOL, .doc = "of the vNIC, as link-set"},
+	FEATURE_ARGS,
 	{.name = "wait",
 	 .type = ARG_BOOL,
 	 .doc = "answer when it has come about (default), else when it has begun"},
@@ -343,7 +397,8 @@ static void on_set(void *arg, int rc, const char *why, json_t *steps, struct run
 }
 
 /* False when nothing is to be set, or two things contradict each other; @req is answered then. */
-static bool set_change(struct control_req *req, const json_t *args, struct run_nic_change *c)
+static bool set_change(struct control_req *req, const json_t *args, const struct run_nic *rn,
+		       struct run_nic_change *c)
 {
 	const char *moderation = args_str(args, "moderation", NULL);
 
@@ -370,9 +425,15 @@ static bool set_change(struct control_req *req, const json_t *args, struct run_n
 		c->what |= RUN_NIC_SET_LINK;
 		c->link = args_bool(args, "link", true);
 	}
+	if (any_feature(args)) {
+		c->what |= RUN_NIC_SET_FEATURES;
+		c->features = *run_nic_features(rn);
+		if (!take_features(req, args, &c->features))
+			return false;
+	}
 	if (!c->what)
-		control_fail(req, CTL_INVALID_ARGUMENT,
-			     "give weight, vf, queues, moderation or link", "nothing to set");
+		control_fail(req, CTL_INVALID_ARGUMENT, "query-schema lists what can be set",
+			     "nothing to set");
 	return c->what;
 }
 
@@ -385,7 +446,7 @@ static void nic_set(void *arg, struct control_req *req, const json_t *args)
 	char id[ID_MAX], why[320] = "";
 	int rc;
 
-	if (!rn || !need_at_home(req, rn->rv) || !set_change(req, args, &change))
+	if (!rn || !need_at_home(req, rn->rv) || !set_change(req, args, rn, &change))
 		return;
 	snprintf(id, sizeof(id), "%s", vnic_id(rn->vnic));
 	if (wait) {

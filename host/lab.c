@@ -184,13 +184,16 @@ static json_t *text_or_none(const char *s)
 
 static json_t *nic_to_json(const struct lab *lab, const struct lab_nic *nic)
 {
-	return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:s, s:s, s:i, s:s}", "name",
-			 nic->name, "network", lab->nets[nic->net].name, "mac", nic->mac_text, "ip",
-			 text_or_none(nic->ip4), "ip6", text_or_none(nic->ip6), "queues",
-			 (int)nic->queues, "mtu", (int)nic->mtu, "link_mbps",
-			 (json_int_t)nic->link_mbps, "vf", nic->vf ? "on" : "off", "synthetic",
-			 lab_synthetic_name(nic->synthetic), "weight", (int)nic->weight,
-			 "moderation", lab_moderation_name(nic->moderation));
+	json_t *o = json_pack(
+		"{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:I, s:s, s:s, s:i, s:s}", "name", nic->name,
+		"network", lab->nets[nic->net].name, "mac", nic->mac_text, "ip",
+		text_or_none(nic->ip4), "ip6", text_or_none(nic->ip6), "queues", (int)nic->queues,
+		"mtu", (int)nic->mtu, "link_mbps", (json_int_t)nic->link_mbps, "vf",
+		nic->vf ? "on" : "off", "synthetic", lab_synthetic_name(nic->synthetic), "weight",
+		(int)nic->weight, "moderation", lab_moderation_name(nic->moderation));
+
+	lab_features_to_json(&nic->features, o, true);
+	return o;
 }
 
 static json_t *texts(unsigned int n, char *const *list)

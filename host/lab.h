@@ -20,6 +20,8 @@
 #include <stddef.h>
 #include <stdint.h>
 
+#include "host/lab_features.h"
+
 #define LAB_NAME_MAX	 24 /* bytes of a lab's, network's or VM's name (socket paths hold it) */
 #define LAB_NIC_NAME_MAX 15 /* Linux IFNAMSIZ - 1: the interface's name in the guest */
 #define LAB_DOMAIN_MAX	 63
@@ -137,6 +139,7 @@ struct lab_net {
  * @weight:	0..100; 0: the VF is off for now, restored when it is raised
  * @moderation:	of the VF's interrupts
  * @ip4, @ip6:	address without prefix length; "" when the network has none
+ * @features:	VLANs, guards, mirroring, storm limit at its port
  * @added:	not the file's: it came later and may go and come with other addresses
  */
 struct lab_nic {
@@ -153,6 +156,7 @@ struct lab_nic {
 	enum lab_moderation moderation;
 	char ip4[INET_ADDRSTRLEN];
 	char ip6[INET6_ADDRSTRLEN];
+	struct lab_features features;
 	bool added;
 };
 

@@ -57,6 +57,10 @@ struct file_nic {
 	enum file_switch *vf;
 	enum file_synthetic *synthetic;
 	enum lab_moderation *moderation;
+	char *vlan;
+	enum file_switch *mac_spoofing, *dhcp_guard, *router_guard;
+	enum lab_mirror *mirror;
+	uint32_t *storm_pps;
 };
 
 struct file_vm {

@@ -109,6 +109,28 @@ static void check_paths(struct lab_doc *ld, const char *at, const struct file_ni
 			      "the NIC has neither a VF nor a synthetic path");
 }
 
+static bool is_on(const enum file_switch *s, bool def)
+{
+	return s ? *s == FILE_ON : def;
+}
+
+static void check_features(struct lab_doc *ld, const char *at, const struct file_nic *f,
+			   struct lab_nic *nic)
+{
+	struct lab_features *to = &nic->features;
+	char why[160];
+
+	lab_features_init(to);
+	if (f->vlan && lab_vlan_parse(f->vlan, NULL, to->vlan, why, sizeof(why)))
+		lab_doc_error(ld, lab_path("%s.vlan", at).s, "write " LAB_VLAN_WORDS, "%s", why);
+	to->mac_spoofing = is_on(f->mac_spoofing, to->mac_spoofing);
+	to->dhcp_guard = is_on(f->dhcp_guard, to->dhcp_guard);
+	to->router_guard = is_on(f->router_guard, to->router_guard);
+	to->mirror = f->mirror ? *f->mirror : to->mirror;
+	to->storm_pps = lab_check_range(ld, lab_path("%s.storm_pps", at).s, f->storm_pps, 0,
+					UINT32_MAX, to->storm_pps, "");
+}
+
 static void check_nic(struct lab_doc *ld, const char *at, const struct file_nic *f,
 		      unsigned int index, const struct lab *lab, struct lab_nic *nic)
 {
@@ -141,6 +163,7 @@ static void check_nic(struct lab_doc *ld, const char *at, const struct file_nic 
 			      net->name);
 	}
 	check_paths(ld, at, f, nic);
+	check_features(ld, at, f, nic);
 }
 
 /* FNV-1a, 64 bits: a MAC must be the same on every machine, it need not be secret. */

@@ -20,6 +20,10 @@ static const cyaml_strval_t moderation_words[] = {
 	{"adaptive", LAB_MODERATION_ADAPTIVE},
 };
 
+static const cyaml_strval_t mirror_words[] = {{"none", LAB_MIRROR_NONE},
+					      {"source", LAB_MIRROR_SOURCE},
+					      {"destination", LAB_MIRROR_DESTINATION}};
+
 static const cyaml_strval_t mode_words[] = {
 	{"direct", LAB_MODE_DIRECT}, {"routed", LAB_MODE_ROUTED}, {"vxlan", LAB_MODE_VXLAN}};
 
@@ -45,6 +49,16 @@ static const cyaml_schema_field_t nic_fields[] = {
 	CYAML_FIELD_UINT_PTR("weight", OPT, struct file_nic, weight),
 	CYAML_FIELD_ENUM_PTR("moderation", OPT | CYAML_FLAG_STRICT, struct file_nic, moderation,
 			     moderation_words, ARRAY_SIZE(moderation_words)),
+	CYAML_FIELD_STRING_PTR("vlan", OPT, struct file_nic, vlan, 0, TEXT_MAX),
+	CYAML_FIELD_ENUM_PTR("mac_spoofing", OPT | CYAML_FLAG_STRICT, struct file_nic, mac_spoofing,
+			     switch_words, ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_ENUM_PTR("dhcp_guard", OPT | CYAML_FLAG_STRICT, struct file_nic, dhcp_guard,
+			     switch_words, ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_ENUM_PTR("router_guard", OPT | CYAML_FLAG_STRICT, struct file_nic, router_guard,
+			     switch_words, ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_ENUM_PTR("mirror", OPT | CYAML_FLAG_STRICT, struct file_nic, mirror,
+			     mirror_words, ARRAY_SIZE(mirror_words)),
+	CYAML_FIELD_UINT_PTR("storm_pps", OPT, struct file_nic, storm_pps),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t nic_value = {

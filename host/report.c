@@ -58,7 +58,7 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 {
 	const struct lab_nic *nic = rn->lab;
 	const struct lab_net *net = &run->lab->nets[nic->net];
-	json_t *addresses = json_array();
+	json_t *addresses = json_array(), *o;
 
 	if (nic->ip4[0])
 		json_array_append_new(addresses, with_prefix(nic->ip4, net->prefix4));
@@ -78,6 +78,8 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 		"receive", vf_receive_name(vnic_receive(rn->vnic)), "paired", rn->paired, "vf",
 		path_json(rn, PLUG_VF, vnic_vf_json(rn->vnic)), "synthetic",
 		path_json(rn, PLUG_SYNTHETIC, vnic_synthetic_json(rn->vnic)));
+	lab_features_to_json(&nic->features, o, false);
+	return o;
 }
 
 static json_t *vm_json(const struct run *run, const struct run_vm *rv)

@@ -513,6 +513,7 @@ void run_nic_spec_init(struct run_nic_spec *spec)
 				      .link_mbps = LAB_LINK_DEFAULT,
 				      .weight = LAB_WEIGHT_MAX,
 				      .moderation = LAB_MODERATION_OFF};
+	lab_features_init(&spec->features);
 }
 
 static bool name_taken(const struct run_vm *rv, const char *name)
@@ -571,7 +572,8 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 			       .weight = spec->weight,
 			       .moderation = spec->moderation,
 			       .queues = spec->queues,
-			       .link_mbps = spec->link_mbps};
+			       .link_mbps = spec->link_mbps,
+			       .features = spec->features};
 	const char *what;
 	char policy[320];
 	int rc;
@@ -659,6 +661,11 @@ int run_nic_del(struct run_nic *rn, unsigned int deadline_ms, run_nic_done_fn do
 
 /* ---- changes ---- */
 
+const struct lab_features *run_nic_features(const struct run_nic *rn)
+{
+	return &rn->lab->features;
+}
+
 /* Also in the lab, where a restart looks. */
 static void update_lab(struct run_nic *rn)
 {
@@ -720,6 +727,12 @@ int run_nic_set(struct run_nic *rn, const struct run_nic_change *c, run_nic_done
 			      LAB_WEIGHT_MAX, LAB_QUEUES_MAX);
 	if (c->what & vf_only && !vnic_vf(rn->vnic))
 		return refuse(why, why_size, -EINVAL, "%s has no VF", vnic_id(rn->vnic));
+	if (c->what & RUN_NIC_SET_FEATURES)
+		rc = vnic_features_set(rn->vnic, &c->features);
+	if (rc)
+		return refuse(why, why_size, rc, "its port's features: %s", strerror(-rc));
+	if (c->what & RUN_NIC_SET_FEATURES)
+		rn->conf.features = c->features;
 	if (!op_new(rn, OP_SET, 0, done, arg))
 		return refuse(why, why_size, -ENOMEM, "out of memory");
 	if (c->what & RUN_NIC_SET_WEIGHT)

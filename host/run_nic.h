@@ -62,6 +62,7 @@ struct run_nic_spec {
 	enum lab_synthetic synthetic;
 	unsigned int queues, mtu, link_mbps, weight;
 	enum lab_moderation moderation;
+	struct lab_features features;
 	enum run_nic_order order;  /* for two paths, of a VM that runs */
 	unsigned int order_gap_ms; /* the second path comes so long after QEMU has the first */
 };
@@ -95,18 +96,23 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 int run_nic_del(struct run_nic *rn, unsigned int deadline_ms, run_nic_done_fn done, void *arg,
 		char *why, size_t why_size);
 
+/* What the NIC's port has now. */
+const struct lab_features *run_nic_features(const struct run_nic *rn);
+
 /* What run_nic_set() changes. */
 enum {
 	RUN_NIC_SET_WEIGHT = 1 << 0,	 /* to 0: revoke for good; from 0: restore */
 	RUN_NIC_SET_QUEUES = 1 << 1,	 /* at the VF's next restore, the VM's next start */
 	RUN_NIC_SET_MODERATION = 1 << 2, /* at once */
 	RUN_NIC_SET_LINK = 1 << 3,	 /* at once, both paths; kept over plugging and restarts */
+	RUN_NIC_SET_FEATURES = 1 << 4,	 /* at once: all of them */
 };
 struct run_nic_change {
 	unsigned int what;
 	unsigned int weight, queues;
 	enum lab_moderation moderation;
 	bool link;
+	struct lab_features features;
 };
 
 /**

@@ -598,6 +598,10 @@ static int make_parts(struct vnic *v, const struct vnic_conf *conf, const char *
 		return rc;
 	v->attached = true;
 	sampler_watch(vsw_nic_port(v->nic));
+	*what = "its port's features";
+	rc = vnic_features_set(v, &v->lab->features);
+	if (rc)
+		return rc;
 	if (v->lab->vf) {
 		rc = make_mana(v, what);
 		if (rc)

@@ -90,6 +90,8 @@ const char *vnic_synthetic_state(const struct vnic *v);
 int vnic_show_vf(struct vnic *v, bool shown);
 /* The VF's queue count as the lab has it now, for the next driver. 0 or -errno. */
 int vnic_renew_vf(struct vnic *v);
+/* At once: VLANs, guards, mirroring, storm limit. 0 or -errno. */
+int vnic_features_set(struct vnic *v, const struct lab_features *f);
 /* At once. 0 or -errno. */
 int vnic_moderation_set(struct vnic *v, enum lab_moderation mode);
 /* It is being removed: no traffic, and the VF's life is over. */

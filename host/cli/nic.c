@@ -24,8 +24,15 @@ enum {
 	OPT_WAIT,
 	OPT_ORDER,
 	OPT_ORDER_GAP,
+	OPT_VLAN,
+	OPT_MAC_SPOOFING,
+	OPT_DHCP_GUARD,
+	OPT_ROUTER_GUARD,
+	OPT_MIRROR,
+	OPT_STORM_PPS,
 };
 
+#define FEATURES    "vlan mac-spoofing dhcp-guard router-guard mirror storm-pps"
 #define MAX_COUNT   16
 #define MAX_TARGETS 64
 
@@ -46,6 +53,33 @@ static json_t *on_off(struct cli *cli, const char *what, const char *text, const
 {
 	cli_one_of(cli, what, text, values);
 	return json_boolean(!strcmp(text, yes));
+}
+
+/* Of the NIC's port at the switch. The daemon knows best what a VLAN setting is. */
+static void feature_option(struct cli *cli, int opt)
+{
+	switch (opt) {
+	case OPT_VLAN:
+		put("vlan", json_string(optarg));
+		break;
+	case OPT_MAC_SPOOFING:
+		put("mac_spoofing", on_off(cli, "--mac-spoofing", optarg, "on", "on|off"));
+		break;
+	case OPT_DHCP_GUARD:
+		put("dhcp_guard", on_off(cli, "--dhcp-guard", optarg, "on", "on|off"));
+		break;
+	case OPT_ROUTER_GUARD:
+		put("router_guard", on_off(cli, "--router-guard", optarg, "on", "on|off"));
+		break;
+	case OPT_MIRROR:
+		cli_one_of(cli, "--mirror", optarg, "none|source|destination");
+		put("mirror", json_string(optarg));
+		break;
+	case OPT_STORM_PPS:
+		put("storm_pps",
+		    json_integer(cli_number(cli, "--storm-pps", optarg, 0, UINT32_MAX)));
+		break;
+	}
 }
 
 static void option(struct cli *cli, int opt)
@@ -105,6 +139,9 @@ static void option(struct cli *cli, int opt)
 		break;
 	case OPT_WAIT:
 		cli_wait_set(cli, &opts.wait, optarg);
+		break;
+	default:
+		feature_option(cli, opt);
 		break;
 	}
 }
@@ -257,6 +294,7 @@ static void show_list(struct output *out, const json_t *v)
 		{.title = "WEIGHT", .path = "weight", .right = true},
 		{.title = "QUEUES", .path = "queues", .right = true},
 		{.title = "MODERATION", .path = "moderation"},
+		{.title = "VLAN", .path = "vlan"},
 		{.title = "MTU", .path = "mtu", .right = true},
 		{.title = "ADDRESSES", .path = "addresses"},
 	};
@@ -285,10 +323,10 @@ static int run(struct cli *cli, int argc, char **argv)
 	static const struct cli_word words[] = {
 		{"add",
 		 "network name mac ip ip6 queues mtu vf synthetic weight moderation order "
-		 "order-gap count wait",
+		 "order-gap count " FEATURES " wait",
 		 run_add},
 		{"del", "wait", run_del},
-		{"set", "weight queues moderation vf link wait", run_set},
+		{"set", "weight queues moderation vf link " FEATURES " wait", run_set},
 		{"list", "", run_list},
 		{0},
 	};
@@ -309,6 +347,12 @@ static int run(struct cli *cli, int argc, char **argv)
 		{"wait", optional_argument, NULL, OPT_WAIT},
 		{"order", required_argument, NULL, OPT_ORDER},
 		{"order-gap", required_argument, NULL, OPT_ORDER_GAP},
+		{"vlan", required_argument, NULL, OPT_VLAN},
+		{"mac-spoofing", required_argument, NULL, OPT_MAC_SPOOFING},
+		{"dhcp-guard", required_argument, NULL, OPT_DHCP_GUARD},
+		{"router-guard", required_argument, NULL, OPT_ROUTER_GUARD},
+		{"mirror", required_argument, NULL, OPT_MIRROR},
+		{"storm-pps", required_argument, NULL, OPT_STORM_PPS},
 		{0},
 	};
 	const char *given[ARRAY_SIZE(longs)];
@@ -336,10 +380,10 @@ const struct cli_command cmd_nic = {
 	.args = "add VM [--network NET] [--name N] [--mac M] [--ip A] [--ip6 A] [--queues N]\n"
 		"           [--mtu N] [--vf on|off] [--synthetic virtio|none] [--weight W]\n"
 		"           [--moderation M] [--order O] [--order-gap MS] [--count N]\n"
-		"           [--wait[=SECONDS]] [--json]\n"
+		"           [PORT FEATURES] [--wait[=SECONDS]] [--json]\n"
 		"       hvlab nic del TARGET... [--wait[=SECONDS]] [--json]\n"
 		"       hvlab nic set TARGET... [--weight W] [--vf on|off] [--queues N]\n"
-		"           [--moderation M] [--link up|down] [--wait] [--json]\n"
+		"           [--moderation M] [--link up|down] [PORT FEATURES] [--wait] [--json]\n"
 		"       hvlab nic list [VM] [--json]",
 	.summary = "Add NICs to a guest, remove, change and list them",
 	.help = "add puts a NIC into a VM, running or not: its synthetic device, and a VF beside "
@@ -374,10 +418,21 @@ const struct cli_command cmd_nic = {
 		"                  QEMU has the NIC, the others when it has begun\n"
 		"  --json          as in docs/protocol.md; an array with --count or several "
 		"TARGETs\n\n"
+		"Port features, what the switch does at the NIC's port:\n"
+		"  --vlan V        none, untagged, access ID, trunk LIST [native ID], isolated\n"
+		"                  PRIMARY SECONDARY, community PRIMARY SECONDARY, promiscuous\n"
+		"                  PRIMARY LIST, as one word in quotes; LIST: 10-20,30\n"
+		"  --mac-spoofing on|off  off: only the NIC's own source address may leave it\n"
+		"  --dhcp-guard on|off    on: it may be no DHCP server\n"
+		"  --router-guard on|off  on: it may be no router\n"
+		"  --mirror M      source: its packets are copied to those of destination; none\n"
+		"  --storm-pps N   most frames a second of broadcast, multicast and unknown unicast;\n"
+		"                  0: any\n\n"
 		"Examples:\n"
 		"  hvlab nic add a --network blue --wait\n"
 		"  hvlab nic add a --count 7 --wait=60 --json | jq -r '.[].nic.id'\n"
 		"  hvlab nic set a/eth1 --weight 0 --wait\n"
+		"  hvlab nic set a/eth1 --vlan 'trunk 10-20 native 1' --mac-spoofing off\n"
 		"  hvlab nic del a/eth1 --wait\n",
 	.json = true,
 	.run = run,

@@ -372,6 +372,46 @@ static void weight_takes_the_vf_and_gives_it(void **state)
 	ctl_close(&c);
 }
 
+static void port_features_are_set_at_once_and_told(void **state)
+{
+	struct ctl c;
+	json_t *v, *nic;
+
+	ctl_open(&c, *state);
+	guest_lab_up(&c);
+	nic = guest_nic(&c, "a/eth0");
+	assert_str(nic, "vlan", "none");
+	assert_true(json_is_true(json_object_get(nic, "mac_spoofing")));
+	json_decref(nic);
+	v = ctl_ok(&c, "nic-set",
+		   json_pack("{s:s, s:s, s:b, s:b, s:i}", "vnic", "a/eth0", "vlan", "10",
+			     "mac_spoofing", 0, "dhcp_guard", 1, "storm_pps", 50));
+	assert_str(json_object_get(v, "nic"), "vlan", "access 10");
+	json_decref(v);
+	/* What is not named stays. */
+	json_decref(ctl_ok(&c, "nic-set",
+			   json_pack("{s:s, s:s}", "vnic", "a/eth0", "mirror", "source")));
+	nic = guest_nic(&c, "a/eth0");
+	assert_str(nic, "vlan", "access 10");
+	assert_str(nic, "mirror", "source");
+	assert_true(json_is_false(json_object_get(nic, "mac_spoofing")));
+	assert_true(json_is_true(json_object_get(nic, "dhcp_guard")));
+	assert_true(json_is_false(json_object_get(nic, "router_guard")));
+	assert_int_equal(json_integer_value(json_object_get(nic, "storm_pps")), 50);
+	json_decref(nic);
+	ctl_refused(&c, "nic-set", json_pack("{s:s, s:s}", "vnic", "a/eth0", "vlan", "acces 1"),
+		    "InvalidArgument", "\"acces\" is no VLAN setting");
+	ctl_refused(&c, "nic-set", json_pack("{s:s, s:s}", "vnic", "a/eth0", "mirror", "both"),
+		    "InvalidArgument", "mirror");
+	ctl_refused(&c, "nic-add", json_pack("{s:s, s:s}", "vm", "a", "vlan", "trunk"),
+		    "InvalidArgument", "a list of VLAN ids");
+	v = ctl_ok(&c, "nic-add",
+		   guest_with(nic_args("a", NULL), "vlan", json_string("untagged")));
+	assert_str(json_object_get(v, "nic"), "vlan", "untagged");
+	json_decref(v);
+	ctl_close(&c);
+}
+
 static void a_vm_that_is_down_gets_its_nics_at_the_next_start(void **state)
 {
 	struct ctl c;
@@ -463,6 +503,7 @@ int main(void)
 		T(a_timeout_says_what_is_missing),
 		T(a_guest_that_keeps_a_device_keeps_no_traffic),
 		T(weight_takes_the_vf_and_gives_it),
+		T(port_features_are_set_at_once_and_told),
 		T(a_vm_that_is_down_gets_its_nics_at_the_next_start),
 		T(a_vm_killed_while_nics_come_and_go),
 		T(the_lab_may_go_down_while_nics_come_and_go),

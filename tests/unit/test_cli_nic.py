@@ -129,6 +129,24 @@ class NicTest(CliTest):
             {"vnic": "a/eth0", "vf": True, "queues": 2, "moderation": "high", "link": False,
              "wait": False}])
 
+    def test_port_features(self):
+        daemon = self.adding(**{"nic-set": lambda a, f, c: {"nic": nic("eth0"), "steps": []}})
+        self.check(self.hvlab("nic", "set", "a/eth0", "--vlan", "trunk 10-20 native 1",
+                              "--mac-spoofing", "off", "--dhcp-guard", "on", "--router-guard",
+                              "off", "--mirror", "source", "--storm-pps", "100"), 0)
+        features = {"vlan": "trunk 10-20 native 1", "mac_spoofing": False, "dhcp_guard": True,
+                    "router_guard": False, "mirror": "source", "storm_pps": 100}
+        self.assertEqual(daemon.seen("nic-set"), [
+            {"vnic": "a/eth0", **features, "wait": False}])
+        self.check(self.hvlab("nic", "add", "a", "--vlan", "access 7", "--mirror", "none"), 0)
+        self.assertEqual(daemon.seen("nic-add"), [
+            {"vm": "a", "vlan": "access 7", "mirror": "none", "wait": False}])
+        for args, text in ((["--mirror", "both"], '"both" is none of none, source, destination'),
+                           (["--mac-spoofing", "no"], '"no" is none of on, off'),
+                           (["--storm-pps", "-1"], "--storm-pps")):
+            self.check(self.hvlab("nic", "set", "a/eth0", *args), 2, err=text)
+        self.check(self.hvlab("nic", "del", "a/eth0", "--vlan", "none"), 2, err="--vlan")
+
     def test_list(self):
         nics = {"nics": [nic("eth0"), nic("eth1", vf=None, receive="synthetic")]}
         daemon = self.fake({"nic-list": lambda a, f, c: nics})

@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/* Owns how a vNIC's port features, as the lab has them, come into force in the switch. */
+#include <errno.h>
+
+#include "host/vnic_internal.h"
+#include "vswitch/nic.h"
+#include "vswitch/port_features.h"
+
+int vnic_features_set(struct vnic *v, const struct lab_features *f)
+{
+	struct vsw_features to = {.mirror = f->mirror == LAB_MIRROR_SOURCE ? VSW_MIRROR_SOURCE
+					    : f->mirror == LAB_MIRROR_DESTINATION
+						    ? VSW_MIRROR_DESTINATION
+						    : VSW_MIRROR_NONE,
+				  .storm_pps = f->storm_pps};
+	char why[160];
+
+	if (lab_vlan_parse(f->vlan, &to.vlan, NULL, why, sizeof(why)))
+		return -EINVAL;
+	if (!f->mac_spoofing)
+		to.guards |= GUARD_MAC;
+	if (f->dhcp_guard)
+		to.guards |= GUARD_DHCP;
+	if (f->router_guard)
+		to.guards |= GUARD_ROUTER;
+	return vsw_port_set_features(vsw_nic_port(v->nic), &to);
+}
