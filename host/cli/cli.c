@@ -229,6 +229,23 @@ int cli_connect(struct cli *cli)
 	return -1;
 }
 
+/* Several mistakes in files: each on a line, as check prints them. */
+static void report_errors(const json_t *errors)
+{
+	json_t *e;
+	size_t i;
+
+	json_array_foreach((json_t *)errors, i, e) {
+		char line[1024];
+		const char *remedy = out_str(e, "remedy", "");
+
+		snprintf(line, sizeof(line), "%s:%lld: %s%s%s", out_str(e, "file", "?"),
+			 out_int(e, "line"), out_str(e, "reason", "?"), *remedy ? "; " : "", remedy);
+		print_clean(line);
+		fputc('\n', stderr);
+	}
+}
+
 void cli_report(int ret, const struct client_answer *a)
 {
 	const json_t *console;
@@ -249,6 +266,7 @@ void cli_report(int ret, const struct client_answer *a)
 		cli_error(NULL, "talking to the daemon: %s", strerror(-ret));
 		return;
 	}
+	report_errors(json_object_get(a->error, "errors"));
 	cli_error(client_error_hint(a), "%s", client_error_desc(a));
 	console = json_object_get(a->error, "console");
 	if (!json_array_size(console))
