@@ -102,6 +102,24 @@ static inline bool judge_is_steady(const struct flow *f, uint8_t tcp_flags)
 	       !(tcp_flags & (FLOW_TCP_SYN | FLOW_TCP_FIN | FLOW_TCP_RST));
 }
 
+/*
+ * The usual case: the connection of a packet that passes without anything being asked or changed in
+ * its record. NULL: judge_packet() says what is to be done. @key, @hash: as the sender's port has it.
+ */
+static inline struct flow *judge_known(const struct port_policy *pp, const struct policy_version *v,
+				       enum policy_dir dir, const struct flow_key *key,
+				       uint32_t hash, const struct pkt *pkt)
+{
+	struct flow *f = flow_find_sent(pp->flows, key, hash, dir);
+
+	if (unlikely(!f || pkt->fragment) ||
+	    unlikely(atomic_load_explicit(&f->gen, memory_order_acquire) != v->gen) ||
+	    unlikely(!(atomic_load_explicit(&f->flags, memory_order_relaxed) >> dir & 1)) ||
+	    unlikely(!judge_is_steady(f, judge_tcp_flags(pkt))))
+		return NULL;
+	return f;
+}
+
 static inline enum vsw_drop judge_packet(struct judging *j, const struct pkt *pkt)
 {
 	const struct flow_extra *x;

@@ -118,6 +118,8 @@ struct visitor {
 	bool seen_at_source;   /* a flood that a mirror's source got */
 	uint64_t packets, bytes; /* on the wire */
 	struct run way;
+	struct port_policy *to_pp; /* with @to_v: of the one receiver; NULL: none */
+	const struct policy_version *to_v;
 	struct stop stop[POLICY_N_DIRS];
 	struct vsw_denier denied;
 };

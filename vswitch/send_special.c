@@ -7,7 +7,7 @@
  * up to SPECIAL_CHUNK packets, so that memory that one stage needs was fetched while the stage
  * before was busy with the other packets: parse and key, the sender's bucket; the sender's record;
  * judge OUT, find the way, the receiver's bucket; the receiver's record; judge IN, and hand over in
- * runs.
+ * runs. Without a policy at the sender's port the way is found with the key.
  *
  * A packet that is to be changed is copied (struct pkt, not its bytes) to scratch of the thread,
  * and the copy goes on. The sender's own stays as it is: it offers it again when it has to wait. A
@@ -94,32 +94,32 @@ void special_pay_back(const struct flow_half *h, uint64_t bytes)
 		policy_limit_give(h->limits[i], bytes);
 }
 
-/* Limits are paid and the header changed, in *@out; NULL: nothing was to be changed. */
-static enum vsw_drop pass_half(const struct judging *j, const struct pkt *in, struct pkt **out,
-			       uint64_t bytes, uint64_t now_ns)
+/* Limits are paid and the header is changed. @quote: it is an ICMP error. */
+static enum vsw_drop pass_half(const struct burst *b, const struct flow_half *h, bool quote,
+			       uint64_t bytes, struct pkt **view)
 {
-	const struct flow_half *h = j->half;
 	enum vsw_drop why = VSW_DROP_NO_BUFFER;
+	struct pkt *in = *view, *out;
 
-	if (h->n_limits && !j->trace && !special_pay(h, bytes, now_ns))
+	if (h->n_limits && !b->watch && !special_pay(h, bytes, b->special->now_ns))
 		return VSW_DROP_RATE;
 	if (!h->xpose.flags)
 		return VSW_DROP_NONE;
-	*out = special_scratch();
-	if (*out)
-		why = j->quote ? xpose_apply_icmp_error(&h->xpose, in, *out)
-			       : xpose_apply(&h->xpose, in, *out);
-	if (why != VSW_DROP_NONE && !j->trace)
+	out = special_scratch();
+	if (out)
+		why = quote ? xpose_apply_icmp_error(&h->xpose, in, out)
+			    : xpose_apply(&h->xpose, in, out);
+	if (why == VSW_DROP_NONE)
+		*view = out;
+	else if (!b->watch)
 		special_pay_back(h, bytes);
 	return why;
 }
 
-static enum vsw_drop judge_and_change(struct burst *b, struct judging *j, struct visitor *at,
+static enum vsw_drop judge_and_change(const struct burst *b, struct judging *j, struct visitor *at,
 				      struct pkt **view)
 {
-	struct special *s = b->special;
-	struct pkt *in = *view, *out = NULL;
-	enum vsw_drop why = judge_packet(j, in);
+	enum vsw_drop why = judge_packet(j, *view);
 	bool own;
 
 	if (unlikely(why != VSW_DROP_NONE)) {
@@ -129,26 +129,27 @@ static enum vsw_drop judge_and_change(struct burst *b, struct judging *j, struct
 	}
 	own = j->half == j->own_half;
 	if (unlikely(j->half != NULL)) {
-		why = pass_half(j, in, &out, at->bytes, s->now_ns);
+		why = pass_half(b, j->half, j->quote, at->bytes, view);
 		if (why != VSW_DROP_NONE)
 			return why;
-		*view = out ? out : in;
 		/* What has no connection has no half that outlives this: counted at once. */
 		if (own && !b->watch)
-			judge_count(j->half, NULL, j->dir, at->packets, at->bytes, s->now_ms);
+			judge_count(j->half, NULL, j->dir, at->packets, at->bytes,
+				    b->special->now_ms);
 	}
 	at->stop[j->dir] =
 		(struct stop){.flow = j->quote ? NULL : j->flow, .half = own ? NULL : j->half};
 	return VSW_DROP_NONE;
 }
 
-/*
- * @view: the packet, then what has become of it. @at->stop is filled in. @may_make: see struct
- * judging.
- */
-static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
-			     const struct policy_version *v, enum policy_dir dir,
-			     struct visitor *at, bool may_make, struct pkt **view)
+/* Everything but the usual case. */
+static enum vsw_drop stop_long(const struct burst *b, struct port_policy *pp,
+			       const struct policy_version *v, enum policy_dir dir,
+			       struct visitor *at, bool may_make, struct pkt **view)
+	__attribute__((noinline));
+static enum vsw_drop stop_long(const struct burst *b, struct port_policy *pp,
+			       const struct policy_version *v, enum policy_dir dir,
+			       struct visitor *at, bool may_make, struct pkt **view)
 {
 	struct special *s = b->special;
 	struct flow_half own;
@@ -176,6 +177,35 @@ static enum vsw_drop stop_at(struct burst *b, struct port_policy *pp,
 	return why;
 }
 
+/*
+ * @view: the packet, then what has become of it. @at->stop is filled in. @may_make: see struct
+ * judging.
+ */
+static inline enum vsw_drop stop_at(const struct burst *b, struct port_policy *pp,
+				    const struct policy_version *v, enum policy_dir dir,
+				    struct visitor *at, bool may_make, struct pkt **view)
+{
+	const struct flow_half *half;
+	struct flow_extra *x;
+	struct flow *f = NULL;
+	enum vsw_drop why;
+
+	if (likely(at->has_key && !b->watch))
+		f = judge_known(pp, v, dir, &at->key, at->hash, *view);
+	if (unlikely(!f))
+		return stop_long(b, pp, v, dir, at, may_make, view);
+	x = atomic_load_explicit(&f->extra, memory_order_acquire);
+	if (likely(!x)) {
+		at->stop[dir].flow = f;
+		return VSW_DROP_NONE;
+	}
+	half = &x->half[dir];
+	why = pass_half(b, half, false, at->bytes, view);
+	if (why == VSW_DROP_NONE)
+		at->stop[dir] = (struct stop){f, half};
+	return why;
+}
+
 /* The key of what a packet has become on the way. */
 static void new_key(struct visitor *at, const struct pkt *pkt)
 {
@@ -188,20 +218,21 @@ static void new_key(struct visitor *at, const struct pkt *pkt)
 
 /* ---- Stages ---------------------------------------------------------------------------------- */
 
-static void fetch_bucket(const struct port_policy *pp, const struct visitor *at)
+static inline void fetch_bucket(const struct port_policy *pp, const struct visitor *at)
 {
-	if (at->has_key)
+	if (pp && at->has_key)
 		__builtin_prefetch(flow_bucket(pp->flows, at->hash));
 }
 
 /* The record of the first slot with the right part of the hash: almost always the one. */
-static void fetch_record(const struct port_policy *pp, const struct visitor *at,
-			 enum policy_dir dir)
+static inline void fetch_record(const struct port_policy *pp, const struct visitor *at,
+				enum policy_dir dir)
 {
-	const struct flow_bucket *bucket = flow_bucket(pp->flows, at->hash);
+	const struct flow_bucket *bucket;
 
-	if (!at->has_key)
+	if (!pp || !at->has_key)
 		return;
+	bucket = flow_bucket(pp->flows, at->hash);
 	for (unsigned int i = 0; i < FLOW_SLOTS; i++) {
 		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
 		const struct flow *f = flow_of_slot(slot);
@@ -224,6 +255,8 @@ static void parse_one(struct burst *b, unsigned int i)
 	s->view[i] = pkt;
 	memset(at->stop, 0, sizeof(at->stop));
 	at->denied.v = NULL;
+	at->to_v = NULL;
+	at->to_pp = NULL;
 	at->way = (struct run){.n = 0};
 	at->has_key = at->storm = at->seen_at_source = false;
 	why = pkt_parse(pkt);
@@ -243,21 +276,6 @@ static void parse_one(struct burst *b, unsigned int i)
 		at->bytes = pkt_wire_bytes(pkt);
 	}
 	new_key(at, pkt);
-}
-
-static void parse_stage(struct burst *b, unsigned int n)
-{
-	struct special *s = b->special;
-
-	for (unsigned int i = 0; i < n; i++) {
-		if (i + 1 < n)
-			__builtin_prefetch(b->sent[i + 1]->hdr);
-		parse_one(b, i);
-		if (s->v)
-			fetch_bucket(s->pp, &s->at[i]);
-	}
-	for (unsigned int i = 0; s->v && i < n; i++)
-		fetch_record(s->pp, &s->at[i], POLICY_OUT);
 }
 
 static const struct policy_version *policy_at(const struct burst *b, const struct vsw_port *to,
@@ -291,16 +309,42 @@ static void may_go(struct burst *b, struct visitor *at)
 	}
 }
 
+/* Where it goes, and what is to be asked there. */
+static inline void find_receiver(struct burst *b, struct visitor *at, const struct pkt *view)
+{
+	send_find_way(b, view, at->fdb_vid, &at->way);
+	may_go(b, at);
+	if (at->way.verdict != UNICAST)
+		return;
+	at->to_v = policy_at(b, at->way.to, &at->to_pp);
+	fetch_bucket(at->to_pp, at);
+}
+
+/* Without a policy at the sender's port nothing comes between this and the way. */
+static void parse_stage(struct burst *b, unsigned int n)
+{
+	struct special *s = b->special;
+
+	for (unsigned int i = 0; i < n; i++) {
+		struct visitor *at = &s->at[i];
+
+		if (i + 1 < n)
+			__builtin_prefetch(b->sent[i + 1]->hdr);
+		parse_one(b, i);
+		if (s->v)
+			fetch_bucket(s->pp, at);
+		else if (likely(at->way.verdict != DROP && !b->watch))
+			find_receiver(b, at, s->view[i]);
+	}
+}
+
 /* Tags as @to has them. */
-static enum vsw_drop retag(struct special *s, const struct visitor *at, const struct vsw_port *to,
+static enum vsw_drop retag(const struct visitor *at, const struct port_features *f,
 			   struct pkt **view)
 {
-	const struct port_features *f = features_of(to);
 	struct vsw_xpose x = {0};
 	struct pkt *out;
 
-	if (likely(!f && !s->features))
-		return VSW_DROP_NONE;
 	if (!vlan_egress(features_vlan(f), at->vid, *view, &x))
 		return VSW_DROP_NONE;
 	out = special_scratch();
@@ -310,6 +354,14 @@ static enum vsw_drop retag(struct special *s, const struct visitor *at, const st
 		return VSW_DROP_REWRITE;
 	*view = out;
 	return VSW_DROP_NONE;
+}
+
+static inline enum vsw_drop retag_if_asked(const struct special *s, const struct visitor *at,
+					   const struct vsw_port *to, struct pkt **view)
+{
+	const struct port_features *f = features_of(to);
+
+	return likely(!f && !s->features) ? VSW_DROP_NONE : retag(at, f, view);
 }
 
 /* See JUDGE_AGAIN. */
@@ -344,35 +396,30 @@ static void out_one(struct burst *b, unsigned int i)
 		new_vlan(at, b->sent[i], s->view[i]);
 		new_key(at, s->view[i]);
 	}
-	send_find_way(b, s->view[i], at->fdb_vid, &at->way);
-	may_go(b, at);
+	find_receiver(b, at, s->view[i]);
 }
 
+/* Where the sender's port has a policy, or every step is watched. */
 static void out_stage(struct burst *b, unsigned int n)
 {
 	struct special *s = b->special;
-	struct port_policy *pp;
 
-	for (unsigned int i = 0; i < n; i++) {
-		out_one(b, i);
-		if (s->at[i].way.verdict == UNICAST && policy_at(b, s->at[i].way.to, &pp))
-			fetch_bucket(pp, &s->at[i]);
-	}
+	/* All at once: as many lines as the core can ask for are on their way together. */
+	for (unsigned int i = 0; s->v && i < n; i++)
+		fetch_record(s->pp, &s->at[i], POLICY_OUT);
 	for (unsigned int i = 0; i < n; i++)
-		if (s->at[i].way.verdict == UNICAST && policy_at(b, s->at[i].way.to, &pp))
-			fetch_record(pp, &s->at[i], POLICY_IN);
+		out_one(b, i);
 }
 
-static void in_stage(struct burst *b, unsigned int i)
+static inline void in_one(struct burst *b, unsigned int i)
 {
 	struct special *s = b->special;
 	struct visitor *at = &s->at[i];
-	const struct policy_version *v;
-	struct port_policy *pp;
 	enum vsw_drop why = VSW_DROP_NONE;
 
-	while (at->way.verdict == UNICAST && (v = policy_at(b, at->way.to, &pp)) &&
-	       (why = stop_at(b, pp, v, POLICY_IN, at, true, &s->view[i])) == JUDGE_AGAIN) {
+	while (at->way.verdict == UNICAST && at->to_v &&
+	       (why = stop_at(b, at->to_pp, at->to_v, POLICY_IN, at, true, &s->view[i])) ==
+		       JUDGE_AGAIN) {
 		start_again(b, i);
 		out_one(b, i);
 		why = VSW_DROP_NONE;
@@ -380,9 +427,19 @@ static void in_stage(struct burst *b, unsigned int i)
 	if (at->way.verdict != UNICAST)
 		return;
 	if (likely(why == VSW_DROP_NONE))
-		why = retag(s, at, at->way.to, &s->view[i]);
+		why = retag_if_asked(s, at, at->way.to, &s->view[i]);
 	if (unlikely(why != VSW_DROP_NONE))
 		run_drop(&at->way, why, at->way.to);
+}
+
+static void in_stage(struct burst *b, unsigned int n)
+{
+	struct special *s = b->special;
+
+	for (unsigned int i = 0; i < n; i++)
+		fetch_record(s->at[i].to_pp, &s->at[i], POLICY_IN);
+	for (unsigned int i = 0; i < n; i++)
+		in_one(b, i);
 }
 
 /* What was paid for packets that were not consumed, which come by again. */
@@ -431,9 +488,9 @@ static unsigned int special_chunk(struct burst *b, unsigned int n)
 	unsigned int mark = special_enter(), done;
 
 	parse_stage(b, n);
-	out_stage(b, n);
-	for (unsigned int i = 0; i < n; i++)
-		in_stage(b, i);
+	if (b->special->v)
+		out_stage(b, n);
+	in_stage(b, n);
 	done = special_hand_over(b, n);
 	special_leave(mark);
 	return done;
@@ -545,7 +602,7 @@ void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsi
 		if (v)
 			why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
 		if (why == VSW_DROP_NONE)
-			why = retag(s, &at, to, &view);
+			why = retag_if_asked(s, &at, to, &view);
 		if (why == VSW_DROP_NONE) {
 			visitor->seen_at_source |= mirror_is_source(f);
 			flood_to(b, to, &view, 1);
@@ -583,15 +640,17 @@ void special_watch(struct burst *b, struct vsw_port *to, struct pkt *pkt, struct
 	begin(b, &s);
 	b->sent = &pkt;
 	parse_stage(b, 1);
-	if (to && s.at[0].way.verdict != DROP)
+	if (to && s.at[0].way.verdict != DROP) {
 		s.at[0].way = (struct run){.verdict = UNICAST, .to = to};
-	else
+		s.at[0].to_v = policy_at(b, to, &s.at[0].to_pp);
+	} else {
 		out_stage(b, 1);
+	}
 	*way = s.at[0].way;
 	if (way->verdict == FLOOD) {
 		watch_flood(b);
 	} else if (way->verdict == UNICAST) {
-		in_stage(b, 0);
+		in_one(b, 0);
 		b->watch->arrives(b->watch, way->to, s.at[0].way.why, s.view[0]);
 	}
 	scratch_used = mark;

@@ -60,6 +60,18 @@ static inline bool flow_key_same(const struct flow_key *a, const struct flow_key
 	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
 }
 
+/* Are they the two ends' keys of one connection? */
+static inline bool flow_key_turned(const struct flow_key *a, const struct flow_key *b)
+{
+	uint64_t x[5], y[5];
+
+	memcpy(x, a, sizeof(x));
+	memcpy(y, b, sizeof(y));
+	return !((x[0] ^ y[2]) | (x[1] ^ y[3]) | (x[2] ^ y[0]) | (x[3] ^ y[1])) &&
+	       a->lport == b->rport && a->rport == b->lport && a->proto == b->proto &&
+	       a->zone == b->zone;
+}
+
 /* ---- Records ------------------------------------------------------------------------------- */
 
 /**
@@ -214,6 +226,20 @@ static inline bool flow_is(const struct flow *f, const struct flow_key *key, enu
 	return x && flow_key_same(&x->alias, key);
 }
 
+/* The same with the key as the sender's port has it. */
+static inline bool flow_is_sent(const struct flow *f, const struct flow_key *key,
+				enum policy_dir dir)
+{
+	const struct flow_extra *x;
+
+	if (dir == POLICY_OUT)
+		return flow_key_same(&f->key, key);
+	if (likely(!(atomic_load_explicit(&f->flags, memory_order_relaxed) & FLOW_ALIAS)))
+		return flow_key_turned(&f->key, key);
+	x = atomic_load_explicit(&f->extra, memory_order_acquire);
+	return x && flow_key_turned(&x->alias, key);
+}
+
 /* @key: as seen at this port, @dir: where the packet travels. NULL: no record. */
 static inline struct flow *flow_find(const struct flow_table *t, const struct flow_key *key,
 				     uint32_t hash, enum policy_dir dir)
@@ -227,6 +253,26 @@ static inline struct flow *flow_find(const struct flow_table *t, const struct fl
 			struct flow *f = flow_of_slot(slot);
 
 			if (slot >> 48 == tag && f && flow_is(f, key, dir))
+				return f;
+		}
+		b = atomic_load_explicit(&b->more, memory_order_acquire);
+	} while (unlikely(b != NULL));
+	return NULL;
+}
+
+/* The same for the key as the sender's port has it, also where the receiver's table is asked. */
+static inline struct flow *flow_find_sent(const struct flow_table *t, const struct flow_key *key,
+					  uint32_t hash, enum policy_dir dir)
+{
+	const struct flow_bucket *b = flow_bucket(t, hash);
+	uint64_t tag = hash >> 16;
+
+	do {
+		for (unsigned int i = 0; i < FLOW_SLOTS; i++) {
+			uint64_t slot = atomic_load_explicit(&b->slot[i], memory_order_acquire);
+			struct flow *f = flow_of_slot(slot);
+
+			if (slot >> 48 == tag && f && flow_is_sent(f, key, dir))
 				return f;
 		}
 		b = atomic_load_explicit(&b->more, memory_order_acquire);

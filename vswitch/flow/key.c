@@ -1,5 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the keys of connections: which packets have one, and their hash. */
+#include <assert.h>
+#include <endian.h>
 #include <netinet/in.h>
 #include <sys/random.h>
 
@@ -20,12 +22,33 @@ __attribute__((constructor)) static void draw_seed(void)
 		seed[i] |= 1;
 }
 
-static void map_v4(uint8_t to[16], const uint8_t *from)
+/*
+ * Keys are written in words of eight bytes, which is how they are read: a load of what several
+ * smaller stores have just written waits for all of them to leave the store buffer.
+ */
+static inline void map_v4(uint8_t to[16], const uint8_t *from)
 {
-	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+	uint64_t hi = 0, lo;
+	uint32_t addr;
 
-	memcpy(to, mapped, sizeof(mapped));
-	memcpy(to + 12, from, 4);
+	memcpy(&addr, from, 4);
+	lo = htole64((uint64_t)le32toh(addr) << 32 | 0xffff0000u);
+	memcpy(to, &hi, 8);
+	memcpy(to + 8, &lo, 8);
+}
+
+/* The last word of a key. */
+static inline void set_tail(struct flow_key *key, uint16_t lport, uint16_t rport, uint8_t proto,
+			    uint16_t zone)
+{
+	const uint64_t le = (uint64_t)zone << 48 | (uint64_t)proto << 32 | (uint64_t)rport << 16 |
+			    lport;
+	const uint64_t be = (uint64_t)lport << 48 | (uint64_t)rport << 32 | (uint64_t)proto << 24 |
+			    zone;
+	const uint64_t word = htole16(1) == 1 ? le : be;
+
+	static_assert(offsetof(struct flow_key, lport) == 32 && sizeof(*key) == 40, "one word");
+	memcpy((uint8_t *)key + 32, &word, 8);
 }
 
 /* Echo requests and replies; the others are too rare to have a record. */
@@ -39,21 +62,21 @@ static bool is_echo(const struct pkt *pkt)
 bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone)
 {
 	const uint8_t *l4 = pkt->hdr + pkt->l4_off;
+	uint16_t lport = 0, rport = 0;
 
 	if (pkt->l3 == PKT_L3_OTHER || pkt->fragment || (pkt->hdr[0] & 1))
 		return false;
-	key->lport = key->rport = 0;
 	switch ((enum pkt_l4)pkt->l4) {
 	case PKT_L4_TCP:
 	case PKT_L4_UDP:
-		key->lport = be16_load(l4);
-		key->rport = be16_load(l4 + 2);
+		lport = be16_load(l4);
+		rport = be16_load(l4 + 2);
 		break;
 	case PKT_L4_ICMP:
 	case PKT_L4_ICMPV6:
 		if (!is_echo(pkt))
 			return false;
-		key->lport = key->rport = be16_load(l4 + 4);
+		lport = rport = be16_load(l4 + 4);
 		break;
 	case PKT_L4_OTHER:
 		break;
@@ -67,9 +90,7 @@ bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone)
 		memcpy(key->local, pkt->hdr + pkt->src_off, 16);
 		memcpy(key->remote, pkt->hdr + pkt->dst_off, 16);
 	}
-	key->proto = pkt->l4_proto;
-	key->zero = 0;
-	key->zone = zone;
+	set_tail(key, lport, rport, pkt->l4_proto, zone);
 	return true;
 }
 
@@ -77,11 +98,7 @@ void flow_key_turn(struct flow_key *to, const struct flow_key *from)
 {
 	memcpy(to->local, from->remote, 16);
 	memcpy(to->remote, from->local, 16);
-	to->lport = from->rport;
-	to->rport = from->lport;
-	to->proto = from->proto;
-	to->zero = 0;
-	to->zone = from->zone;
+	set_tail(to, from->rport, from->lport, from->proto, from->zone);
 }
 
 static inline uint64_t fold(uint64_t a, uint64_t b)
