@@ -15,7 +15,7 @@ struct port_list {
 /**
  * struct vsw_net - One network
  * @ports:	Attached ports, where floods go
- * @shape:	The bandwidth that they share
+ * @shape:	The bandwidth that the vNICs among them share
  */
 struct vsw_net {
 	struct vsw *vsw;

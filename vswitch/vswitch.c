@@ -216,7 +216,8 @@ int vsw_port_attach(struct vsw_net *net, struct vsw_port *port)
 		if (rc)
 			goto err_net;
 	}
-	shape_join(&net->shape, &port->shape);
+	if (port->nic)
+		shape_join(&net->shape, &port->shape);
 	pace_refresh(port);
 	atomic_store_explicit(&attached, all, memory_order_release);
 	atomic_store_explicit(&net->ports, ports, memory_order_release);

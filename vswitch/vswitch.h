@@ -31,7 +31,10 @@ int vsw_net_del(struct vsw_net *net);
 struct vsw_net *vsw_net_find(struct vsw *vsw, const char *name);
 const char *vsw_net_name(const struct vsw_net *net);
 uint32_t vsw_net_mtu(const struct vsw_net *net);
-/* The bandwidth that its ports share (shape.h), Mbit/s; 0: no limit. At run time too. */
+/*
+ * The bandwidth that its vNICs share (shape.h), Mbit/s; 0: no limit. At run time too. What other
+ * ports send (uplinks, services, tunnels) has no part in it.
+ */
 void vsw_net_rate_set(struct vsw_net *net, uint32_t mbps);
 uint32_t vsw_net_rate(struct vsw_net *net);
 

@@ -7,6 +7,8 @@
 
 #include "tests/driver/rig.h"
 #include "vswitch/nic.h"
+#include "vswitch/policy/policy.h"
+#include "vswitch/vswitch.h"
 
 #define MBIT 125000ull
 
@@ -93,6 +95,7 @@ static uint64_t tx_stat(struct rig *r, enum vsw_drop why)
 	return atomic_load(&mana_port(r->lab.mana[0], 0)->stats.tx_drops[why]);
 }
 
+/* Rates that a slow machine can reach, so that there is something to hold back. */
 static void a_clamp_holds_at_every_step(void **state)
 {
 	struct rig *r = *state;
@@ -100,7 +103,7 @@ static void a_clamp_holds_at_every_step(void **state)
 	struct vsw_port *port = mana_port(r->lab.mana[0], 0);
 
 	frame_build(&r->f, &s);
-	for (uint32_t mbps = 100; mbps <= 400; mbps += 100) {
+	for (uint32_t mbps = 10; mbps <= 40; mbps += 10) {
 		uint64_t took, bytes, delayed = atomic_load(&port->stats.tx_delayed);
 
 		clamp(r, mbps);
@@ -192,6 +195,51 @@ static void the_clamp_and_the_vnics_maximum_both_hold(void **state)
 	vsw_nic_free(nic);
 }
 
+static void let_all_pass(struct vsw_port *port)
+{
+	static const struct policy_rule rule = {
+		.name = "all", .priority = 1, .stateful = true, .match = {.vni = POLICY_ANY_VNI}};
+	const struct policy_group groups[] = {
+		{.name = "out", .dir = POLICY_OUT, .rules = &rule, .n_rules = 1},
+		{.name = "in", .dir = POLICY_IN, .rules = &rule, .n_rules = 1},
+	};
+	const struct policy_layer layer = {.name = "l", .groups = groups, .n_groups = 2};
+	const struct policy_spec spec = {.layers = &layer, .n_layers = 1};
+	struct policy *p = policy_new(&spec, NULL, NULL);
+
+	assert_non_null(p);
+	assert_int_equal(vsw_port_set_policy(port, p, false), 0);
+	policy_put(p);
+}
+
+/* What the adapter sends by its own table does not visit the switch, and is limited all the same.
+ */
+static void flows_in_the_adapters_table_are_clamped(void **state)
+{
+	struct rig *r = *state;
+	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 1400);
+	uint64_t took, bytes, delayed;
+	struct mana_info info;
+
+	assert_int_equal(mana_flows_set(r->lab.mana[0], 0, 8), 0);
+	let_all_pass(mana_port(r->lab.mana[0], 0));
+	let_all_pass(mana_port(r->lab.mana[1], 0));
+	frame_build(&r->f, &s);
+	clamp(r, 20);
+	bytes = flood(r, 2, NULL, NSEC_PER_SEC / 2, &took);
+	assert_true(bytes <= most(20, took, r->f.len));
+	assert_true(bytes > MBIT);
+	lab_info(&r->lab, 0, &info);
+	assert_true(info.vports[0].flow_hits > 100);
+	assert_int_equal(info.vports[0].flow_exceptions, 1);
+	delayed = atomic_load(&mana_port(r->lab.mana[0], 0)->stats.tx_delayed);
+	assert_true(delayed > 0);
+	assert_int_equal(tx_stat(r, VSW_DROP_RATE), 0);
+	clamp(r, 0);
+	drain(r, 2);
+	rig_alive(r, 0, 1);
+}
+
 /* What waits under a clamp goes with it, or dies with its queue. */
 static void a_clamp_ends_with_its_driver(void **state)
 {
@@ -223,6 +271,7 @@ int main(void)
 		T(a_clamp_holds_at_every_step),
 		T(large_segments_are_clamped_as_frames),
 		T(the_clamp_and_the_vnics_maximum_both_hold),
+		T(flows_in_the_adapters_table_are_clamped),
 		T(a_clamp_ends_with_its_driver),
 	};
 
