@@ -312,18 +312,26 @@ static bool visit_one(void *arg, struct flow *f)
 	return true;
 }
 
-void vsw_port_flows(struct vsw_port *port, bool (*fn)(void *arg, const struct vsw_flow_info *f),
-		    void *arg)
+bool vsw_port_flows_some(struct vsw_port *port, uint32_t *at, uint32_t max,
+			 bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg)
 {
 	struct visit v = {
 		.pp = atomic_load(&port->policy), .fn = fn, .arg = arg, .now_ms = now32()};
 
-	if (v.pp)
-		flow_table_each(v.pp->flows, visit_one, &v);
+	return v.pp && flow_table_some(v.pp->flows, at, max, visit_one, &v);
 }
 
-size_t vsw_port_flows_cut(struct vsw_port *port,
-			  bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg)
+void vsw_port_flows(struct vsw_port *port, bool (*fn)(void *arg, const struct vsw_flow_info *f),
+		    void *arg)
+{
+	uint32_t at = 0;
+
+	vsw_port_flows_some(port, &at, UINT32_MAX, fn, arg);
+}
+
+bool vsw_port_flows_cut_some(struct vsw_port *port, uint32_t *at, uint32_t max,
+			     bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg,
+			     size_t *n)
 {
 	struct visit v = {.pp = atomic_load(&port->policy),
 			  .fn = fn,
@@ -331,12 +339,25 @@ size_t vsw_port_flows_cut(struct vsw_port *port,
 			  .now_ms = now32(),
 			  .cut = true};
 
+	bool more;
+
 	if (!v.pp)
-		return 0;
-	flow_table_each(v.pp->flows, visit_one, &v);
+		return false;
+	more = flow_table_some(v.pp->flows, at, max, visit_one, &v);
 	/* Records are used again only by a tick, which is this thread's too. */
 	for (size_t i = 0; i < v.n; i++)
 		flow_remove(v.pp->flows, v.picked[i], true);
+	*n += v.n;
 	free(v.picked);
-	return v.n;
+	return more;
+}
+
+size_t vsw_port_flows_cut(struct vsw_port *port,
+			  bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg)
+{
+	uint32_t at = 0;
+	size_t n = 0;
+
+	vsw_port_flows_cut_some(port, &at, UINT32_MAX, fn, arg, &n);
+	return n;
 }

@@ -145,5 +145,15 @@ void vsw_port_flows(struct vsw_port *port, bool (*fn)(void *arg, const struct vs
 /* Ends those that @fn picks: their next packet is judged as a first one. Returns how many. */
 size_t vsw_port_flows_cut(struct vsw_port *port,
 			  bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg);
+/*
+ * The same a piece at a time, for tables of a million: @max records are looked at, from number *@at
+ * (0: the first) on; *@at is then where to go on. True: there is more. Records that come meanwhile
+ * may be met or not; one that stays is met once. *@n grows by those that were ended.
+ */
+bool vsw_port_flows_some(struct vsw_port *port, uint32_t *at, uint32_t max,
+			 bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg);
+bool vsw_port_flows_cut_some(struct vsw_port *port, uint32_t *at, uint32_t max,
+			     bool (*fn)(void *arg, const struct vsw_flow_info *f), void *arg,
+			     size_t *n);
 
 #endif

@@ -340,9 +340,13 @@ void flow_extra_free(struct flow_extra *x);
 void flow_table_tick(struct flow_table *t, uint32_t now_ms);
 void flow_table_stats(struct flow_table *t, struct flow_table_stats *s);
 /*
- * Calls @fn for each record, in pieces of the table under its lock; @fn must be short. False ends
- * it.
+ * Calls @fn for records from number *@at (0: the first) on, @max numbers at most, in pieces of the
+ * table under its lock; @fn must be short, and false ends it. *@at is then where to go on; true:
+ * there is more. A record keeps its number for life.
  */
+bool flow_table_some(struct flow_table *t, uint32_t *at, uint32_t max,
+		     bool (*fn)(void *arg, struct flow *f), void *arg);
+/* The same for all of them. */
 void flow_table_each(struct flow_table *t, bool (*fn)(void *arg, struct flow *f), void *arg);
 /* Milliseconds until it would be removed, were it idle from now on. */
 uint32_t flow_timeout(const struct flow_table *t, const struct flow *f);

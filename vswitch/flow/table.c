@@ -448,18 +448,30 @@ void flow_table_stats(struct flow_table *t, struct flow_table_stats *s)
 	pthread_mutex_unlock(&t->lock);
 }
 
-void flow_table_each(struct flow_table *t, bool (*fn)(void *arg, struct flow *f), void *arg)
+bool flow_table_some(struct flow_table *t, uint32_t *at, uint32_t max,
+		     bool (*fn)(void *arg, struct flow *f), void *arg)
 {
 	struct flow_chunk *c;
 	bool more = true;
 
-	for (uint32_t i = 0; more && (c = chunk_at(t, i)); i++) {
+	while (more && max && (c = chunk_at(t, *at / CHUNK_FLOWS))) {
 		pthread_mutex_lock(&t->lock);
-		for (unsigned int k = 0; more && k < CHUNK_FLOWS; k++)
-			if (atomic_load(&c->flow[k].flags) & FLOW_LIVE)
-				more = fn(arg, &c->flow[k]);
+		do {
+			struct flow *f = &c->flow[(*at)++ % CHUNK_FLOWS];
+
+			if (atomic_load(&f->flags) & FLOW_LIVE)
+				more = fn(arg, f);
+		} while (more && --max && *at % CHUNK_FLOWS);
 		pthread_mutex_unlock(&t->lock);
 	}
+	return chunk_at(t, *at / CHUNK_FLOWS) != NULL;
+}
+
+void flow_table_each(struct flow_table *t, bool (*fn)(void *arg, struct flow *f), void *arg)
+{
+	uint32_t at = 0;
+
+	flow_table_some(t, &at, UINT32_MAX, fn, arg);
 }
 
 void flow_table_free(struct flow_table *t)
