@@ -39,21 +39,12 @@ static bool is_extension(uint8_t proto)
 	       proto == IPPROTO_DSTOPTS;
 }
 
-static bool later_fragment(const struct pkt *p)
-{
-	if (!p->fragment)
-		return false;
-	if (p->l3 == PKT_L3_IPV4)
-		return be16_load(p->hdr + p->l3_off + 6) & 0x1fff;
-	return be16_load(p->hdr + p->l4_off - 6) >> 3;
-}
-
 /* Byte @off of the L4 header of protocol @proto, also in a first fragment. */
 static enum sight look(const struct pkt *p, uint8_t proto, uint32_t off, const uint8_t **at)
 {
 	uint32_t end = MIN((uint32_t)p->hdr_len, p->l3_off + p->ip_len);
 
-	if (p->l3 == PKT_L3_OTHER || later_fragment(p))
+	if (p->l3 == PKT_L3_OTHER || pkt_is_later_fragment(p))
 		return NONE;
 	if (p->l4_proto != proto)
 		return is_extension(p->l4_proto) ? HIDDEN : NONE;

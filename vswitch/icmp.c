@@ -199,13 +199,13 @@ static bool may_answer(const struct pkt *p)
 
 	if (p->l3 == PKT_L3_OTHER || (p->hdr[0] & 1))
 		return false;
+	if (pkt_is_later_fragment(p))
+		return false;
 	if (p->l3 == PKT_L3_IPV4) {
-		if ((be16_load(h + 6) & 0x1fff) || ip4_not_one_host(h + 12) ||
-		    ip4_not_one_host(h + 16))
+		if (ip4_not_one_host(h + 12) || ip4_not_one_host(h + 16))
 			return false;
 	} else {
-		if ((p->fragment && be16_load(p->hdr + p->l4_off - 6) >> 3) ||
-		    ip6_not_one_host(h + 8) || ip6_not_one_host(h + 24))
+		if (ip6_not_one_host(h + 8) || ip6_not_one_host(h + 24))
 			return false;
 	}
 	if (p->l4_proto != (p->l3 == PKT_L3_IPV4 ? IPPROTO_ICMP : IPPROTO_ICMPV6))

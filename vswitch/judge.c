@@ -14,8 +14,8 @@
  * connection stays as it is, unless the policy came with a flush; then it is cut. Only so many a
  * tick are judged anew, others go on as before meanwhile, so that a change of policy costs no burst
  * of walks. With a flush there is no such limit.
- * - No connection (ARP, groups, fragments, ICMP errors): walked each time. An ICMP error about a
- *   known connection passes.
+ * - No connection (ARP, groups, ICMP errors): walked each time. An ICMP error about a known
+ * connection passes, and a later fragment of a packet whose first one did.
  */
 #include "vswitch/judge.h"
 
@@ -424,11 +424,15 @@ static enum vsw_drop without_connection(struct judging *j, const struct pkt *pkt
 	const struct flow_extra *x;
 	struct flow *f = NULL;
 
-	if (pkt->l4 == PKT_L4_ICMP || pkt->l4 == PKT_L4_ICMPV6)
+	if (pkt->l4 == PKT_L4_ICMP || pkt->l4 == PKT_L4_ICMPV6) {
 		f = quoted_flow(j, pkt);
+		j->quote = f != NULL;
+	} else if (pkt_is_later_fragment(pkt)) {
+		f = flow_frag_find(&j->pp->frags, flow_frag_id(pkt, j->key.zone, j->dir),
+				   j->now_ms);
+	}
 	if (!f)
 		return first_packet(j, pkt);
-	j->quote = true;
 	j->flow = f;
 	x = atomic_load_explicit(&f->extra, memory_order_acquire);
 	j->half = x ? &x->half[j->dir] : NULL;
@@ -513,7 +517,7 @@ static enum vsw_drop by_rules_alone(struct judging *j, const struct pkt *pkt)
 	return first_packet(j, pkt);
 }
 
-enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
+static enum vsw_drop judge(struct judging *j, const struct pkt *pkt)
 {
 	uint8_t tcp_flags = judge_tcp_flags(pkt);
 	const struct flow_extra *x;
@@ -555,4 +559,14 @@ enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
 	}
 	flow_step(j->flow, j->dir, tcp_flags);
 	return VSW_DROP_NONE;
+}
+
+enum vsw_drop judge_slow(struct judging *j, const struct pkt *pkt)
+{
+	enum vsw_drop why = judge(j, pkt);
+
+	if (unlikely(pkt->fragment) && why == VSW_DROP_NONE && j->has_key && j->flow && !j->trace)
+		flow_frag_note(&j->pp->frags, flow_frag_id(pkt, j->key.zone, j->dir), j->flow,
+			       j->now_ms);
+	return why;
 }

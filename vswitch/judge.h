@@ -27,6 +27,7 @@ struct port_policy {
 	_Atomic(struct policy_version *) version[2];
 	struct flow_table *flows;
 	struct vsw_port *port;
+	struct flow_frags frags;
 	_Atomic int32_t resim;
 	uint32_t gen; /* control thread: the last one given */
 	_Atomic uint64_t denied[POLICY_N_DIRS], resimulated, kept;
@@ -128,7 +129,7 @@ static inline enum vsw_drop judge_packet(struct judging *j, const struct pkt *pk
 	j->half = NULL;
 	j->quote = false;
 	j->flow = f = j->has_key ? flow_find(j->pp->flows, &j->key, j->hash, j->dir) : NULL;
-	if (unlikely(!f || j->trace) ||
+	if (unlikely(!f || j->trace || pkt->fragment) ||
 	    unlikely(atomic_load_explicit(&f->gen, memory_order_acquire) != j->v->gen) ||
 	    unlikely(!(atomic_load_explicit(&f->flags, memory_order_relaxed) >> j->dir & 1)) ||
 	    !judge_is_steady(f, judge_tcp_flags(pkt)))

@@ -3,11 +3,13 @@
 #include "vswitch/packet.h"
 
 #include <errno.h>
+#include <netinet/in.h>
 #include <stddef.h>
 #include <string.h>
 #include <sys/uio.h>
 
 #include "base/util.h"
+#include "base/wire.h"
 
 int pkt_from_iov(struct pkt *pkt, const struct iovec *iov, unsigned int n_iov)
 {
@@ -40,6 +42,37 @@ int pkt_from_iov(struct pkt *pkt, const struct iovec *iov, unsigned int n_iov)
 	pkt->hdr_len = (uint16_t)in_hdr;
 	pkt->n_pieces = (uint16_t)n;
 	return 0;
+}
+
+bool pkt_is_later_fragment(const struct pkt *pkt)
+{
+	if (!pkt->fragment)
+		return false;
+	if (pkt->l3 == PKT_L3_IPV4)
+		return be16_load(pkt->hdr + pkt->l3_off + 6) & 0x1fff;
+	/* The fragment header is the last before the L4 header (RFC 8200, 4.5). */
+	return be16_load(pkt->hdr + pkt->l4_off - 6) >> 3;
+}
+
+enum pkt_l4 pkt_l4_in_sight(const struct pkt *pkt)
+{
+	if (likely(!pkt->fragment))
+		return (enum pkt_l4)pkt->l4;
+	if (pkt_is_later_fragment(pkt) || pkt->hdr_len < pkt->l4_off + 8u ||
+	    pkt->l3_off + pkt->ip_len < pkt->l4_off + 8u)
+		return PKT_L4_NONE;
+	switch (pkt->l4_proto) {
+	case IPPROTO_UDP:
+		return PKT_L4_UDP;
+	case IPPROTO_TCP:
+		return PKT_L4_TCP;
+	case IPPROTO_ICMP:
+		return pkt->l3 == PKT_L3_IPV4 ? PKT_L4_ICMP : PKT_L4_NONE;
+	case IPPROTO_ICMPV6:
+		return pkt->l3 == PKT_L3_IPV6 ? PKT_L4_ICMPV6 : PKT_L4_NONE;
+	default:
+		return PKT_L4_NONE;
+	}
 }
 
 uint32_t pkt_n_segs(const struct pkt *pkt)

@@ -161,6 +161,15 @@ struct iovec;
  */
 int pkt_from_iov(struct pkt *pkt, const struct iovec *iov, unsigned int n_iov);
 
+/* A fragment that is not the first: no L4 header. Parsed packets. */
+bool pkt_is_later_fragment(const struct pkt *pkt);
+
+/*
+ * The kind of L4 header of which the first 8 bytes are in pkt->hdr: pkt->l4, and of a first fragment
+ * what it is a fragment of. Parsed packets.
+ */
+enum pkt_l4 pkt_l4_in_sight(const struct pkt *pkt);
+
 /* Frames it is on the wire, and the bytes of them all. Parsed packets. */
 uint32_t pkt_n_segs(const struct pkt *pkt);
 uint64_t pkt_wire_bytes(const struct pkt *pkt);

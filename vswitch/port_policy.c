@@ -52,6 +52,7 @@ static struct port_policy *port_policy_new(struct vsw_port *port)
 		free(pp);
 		return NULL;
 	}
+	pthread_mutex_init(&pp->frags.lock, NULL);
 	atomic_store(&pp->resim, RESIM_PER_TICK);
 	pp->next = all;
 	all = pp;
@@ -191,6 +192,7 @@ void policy_forget_port(struct vsw_port *port)
 	*at = pp->next;
 	version_free(version_now(pp));
 	flow_table_free(pp->flows);
+	pthread_mutex_destroy(&pp->frags.lock);
 	free(pp);
 }
 

@@ -410,15 +410,6 @@ static bool change_place(struct place *p, const struct change *c)
 	return true;
 }
 
-static bool later_fragment(const struct pkt *p)
-{
-	if (!p->fragment)
-		return false;
-	if (p->l3 == PKT_L3_IPV4)
-		return be16_load(p->hdr + p->l3_off + 6) & 0x1fff;
-	return be16_load(p->hdr + p->l4_off - 6) >> 3;
-}
-
 static struct place place_of(struct pkt *p)
 {
 	return (struct place){
@@ -426,7 +417,7 @@ static struct place place_of(struct pkt *p)
 		.l3 = p->l3,
 		.proto = p->l4_proto,
 		.fragment = p->fragment,
-		.later = later_fragment(p),
+		.later = pkt_is_later_fragment(p),
 		.l3_debt = p->flags & (PKT_CSUM_IP | PKT_GSO),
 		/* A debt on part of an L4 packet is none. */
 		.l4_debt = (p->flags & (PKT_CSUM_L4 | PKT_GSO)) && !p->fragment,

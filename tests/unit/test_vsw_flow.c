@@ -342,6 +342,44 @@ static void errors_about_a_connection_pass(void **state)
 	assert_int_equal(stats_of(2).n, 1);
 }
 
+static bool fragment(unsigned int from, unsigned int to, uint16_t ports, uint16_t id, uint16_t frag)
+{
+	struct frame_spec s = {.ip = 4,
+			       .proto = IPPROTO_UDP,
+			       .sport = ports,
+			       .dport = ports,
+			       .ip_id = id,
+			       .frag = frag,
+			       .payload_len = 64};
+
+	return sent_by(from, to, s);
+}
+
+static void later_fragments_follow_their_first(void **state)
+{
+	struct policy_rule in[] = {allow_all, deny_all};
+	const struct policy_range dns = {53, 53};
+
+	(void)state;
+	in[0].match.dport = &dns;
+	in[0].match.n_dport = 1;
+	give(2, policy_of_rules(&allow_all, 1, in, 2), false);
+	/* Nobody knows yet whose it is. */
+	assert_false(fragment(1, 2, 53, 7, 9));
+	assert_true(fragment(1, 2, 53, 7, 0x2000));
+	assert_true(fragment(1, 2, 0, 7, 0x2009));
+	assert_true(fragment(1, 2, 0, 7, 18));
+	/* Another packet's, another sender's, and of one that was not let in. */
+	assert_false(fragment(1, 2, 0, 8, 9));
+	assert_false(fragment(3, 2, 0, 7, 9));
+	assert_false(fragment(1, 2, 54, 9, 0x2000));
+	assert_false(fragment(1, 2, 0, 9, 9));
+	assert_int_equal(stats_of(2).n, 1);
+	/* Answers in fragments need no rule either. */
+	assert_true(fragment(2, 1, 53, 70, 0x2000));
+	assert_true(fragment(2, 1, 0, 70, 9));
+}
+
 static void broadcasts_are_judged_for_each_receiver(void **state)
 {
 	static struct frame f;
@@ -576,6 +614,7 @@ int main(void)
 		TEST(a_table_has_an_end_and_says_so),
 		TEST(a_sender_cannot_fill_anothers_table),
 		TEST(errors_about_a_connection_pass),
+		TEST(later_fragments_follow_their_first),
 		TEST(broadcasts_are_judged_for_each_receiver),
 		TEST(a_translated_connection_works_both_ways),
 		TEST(a_service_behind_another_address),

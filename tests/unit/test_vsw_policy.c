@@ -637,11 +637,15 @@ static void fields_from_packets(void **state)
 	assert_int_equal(addr4(f.dst), PEER);
 	assert_int_equal(f.sport, 0x1234);
 	assert_int_equal(f.dport, 53);
-	frame[20] = 0x20; /* more fragments */
+	frame[20] = 0x20; /* the first of several fragments has its ports */
+	fields_of(&f, frame, sizeof(frame));
+	assert_true(f.has_ip && f.has_ports);
+	assert_int_equal(f.dport, 53);
+	frame[21] = 8; /* a later one has none */
 	fields_of(&f, frame, sizeof(frame));
 	assert_true(f.has_ip && !f.has_ports);
 	assert_int_equal(f.proto, IPPROTO_UDP);
-	frame[20] = 0;
+	frame[20] = frame[21] = 0;
 	frame[23] = IPPROTO_ICMP;
 	frame[34] = 8;
 	frame[35] = 0;

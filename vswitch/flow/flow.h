@@ -351,6 +351,33 @@ void flow_table_each(struct flow_table *t, bool (*fn)(void *arg, struct flow *f)
 /* Milliseconds until it would be removed, were it idle from now on. */
 uint32_t flow_timeout(const struct flow_table *t, const struct flow *f);
 
+/* ---- Fragments: frag.c ---------------------------------------------------------------------- */
+
+#define FLOW_FRAGS   128
+#define FLOW_FRAG_MS 5000
+
+/**
+ * struct flow_frags - Whose later fragments these are, which have no ports
+ *
+ * A first fragment leaves its connection here, by addresses, protocol and identification; one that
+ * comes later is of that connection. Those that overtake the first one are judged by their
+ * addresses alone.
+ */
+struct flow_frags {
+	pthread_mutex_t lock;
+	struct {
+		uint64_t id;
+		struct flow *flow;
+		uint32_t serial, until_ms;
+	} at[FLOW_FRAGS];
+};
+
+/* 0: @pkt is no fragment. @dir: where it travels. */
+uint64_t flow_frag_id(const struct pkt *pkt, uint16_t zone, enum policy_dir dir);
+void flow_frag_note(struct flow_frags *f, uint64_t id, struct flow *flow, uint32_t now_ms);
+/* NULL: none is known. In a read section. */
+struct flow *flow_frag_find(struct flow_frags *f, uint64_t id, uint32_t now_ms);
+
 /* ---- Counting: every packet ----------------------------------------------------------------- */
 
 static inline void flow_touch(struct flow *f, enum policy_dir dir, uint64_t packets, uint64_t bytes,

@@ -56,17 +56,18 @@ static bool is_echo(const struct pkt *pkt)
 {
 	uint8_t type = pkt->hdr[pkt->l4_off];
 
-	return pkt->l4 == PKT_L4_ICMP ? type == 0 || type == 8 : type == 128 || type == 129;
+	return pkt->l3 == PKT_L3_IPV4 ? type == 0 || type == 8 : type == 128 || type == 129;
 }
 
 bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone)
 {
 	const uint8_t *l4 = pkt->hdr + pkt->l4_off;
+	enum pkt_l4 kind = pkt_l4_in_sight(pkt);
 	uint16_t lport = 0, rport = 0;
 
-	if (pkt->l3 == PKT_L3_OTHER || pkt->fragment || (pkt->hdr[0] & 1))
+	if (pkt->l3 == PKT_L3_OTHER || (pkt->hdr[0] & 1))
 		return false;
-	switch ((enum pkt_l4)pkt->l4) {
+	switch (kind) {
 	case PKT_L4_TCP:
 	case PKT_L4_UDP:
 		lport = be16_load(l4);

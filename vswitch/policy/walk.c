@@ -26,7 +26,8 @@ static bool has_ident(uint8_t l4, uint8_t type)
 void policy_fields_from(struct policy_fields *f, const struct pkt *pkt)
 {
 	const uint8_t *l4 = pkt->hdr + pkt->l4_off;
-	bool seen = pkt->l4_off && !pkt->fragment && pkt->hdr_len >= pkt->l4_off + 4;
+	enum pkt_l4 kind = pkt_l4_in_sight(pkt);
+	bool seen = pkt->l4_off && pkt->hdr_len >= pkt->l4_off + 4;
 
 	memset(f, 0, sizeof(*f));
 	f->dst_mac = fdb_mac(pkt->hdr);
@@ -44,15 +45,15 @@ void policy_fields_from(struct policy_fields *f, const struct pkt *pkt)
 		memcpy(f->src, pkt->hdr + pkt->src_off, 16);
 		memcpy(f->dst, pkt->hdr + pkt->dst_off, 16);
 	}
-	if (seen && (pkt->l4 == PKT_L4_TCP || pkt->l4 == PKT_L4_UDP)) {
+	if (seen && (kind == PKT_L4_TCP || kind == PKT_L4_UDP)) {
 		f->has_ports = true;
 		f->sport = be16_load(l4);
 		f->dport = be16_load(l4 + 2);
-	} else if (seen && (pkt->l4 == PKT_L4_ICMP || pkt->l4 == PKT_L4_ICMPV6)) {
+	} else if (seen && (kind == PKT_L4_ICMP || kind == PKT_L4_ICMPV6)) {
 		f->has_ports = true;
 		f->sport = l4[0];
 		f->dport = l4[1];
-		f->has_ident = has_ident(pkt->l4, l4[0]) && pkt->hdr_len >= pkt->l4_off + 6;
+		f->has_ident = has_ident(kind, l4[0]) && pkt->hdr_len >= pkt->l4_off + 6;
 		f->ident = f->has_ident ? be16_load(l4 + 4) : 0;
 	}
 }
