@@ -72,6 +72,15 @@ bool fabric_host_reachable(const struct fabric_host *h)
 	return h->state == FABRIC_HOST_ASSUMED || h->state == FABRIC_HOST_ALIVE;
 }
 
+const uint8_t *fabric_host_next(const struct fabric_host *h, unsigned int family)
+{
+	static const uint8_t none[16];
+
+	if (addr_is_4(h->addr) == !family)
+		return h->addr;
+	return family && memcmp(h->addr6, none, 16) != 0 ? h->addr6 : NULL;
+}
+
 const struct fabric_conf *fabric_conf(const struct fabric *f)
 {
 	return &f->conf;
@@ -202,7 +211,8 @@ static void host_state(struct fabric *f, unsigned int h, enum fabric_host_state 
 }
 
 int fabric_host_put(struct fabric *f, const char *name, const uint8_t addr[16],
-		    const struct fabric_part *parts, enum fabric_host_state state, uint64_t rev)
+		    const uint8_t addr6[16], const struct fabric_part *parts,
+		    enum fabric_host_state state, uint64_t rev)
 {
 	size_t size = f->conf.lab->n_nets * sizeof(*parts);
 	struct fabric_host *host;
@@ -218,9 +228,11 @@ int fabric_host_put(struct fabric *f, const char *name, const uint8_t addr[16],
 	if (rev && rev < host->rev)
 		return 0;
 	host->rev = rev;
-	if (memcmp(host->addr, addr, 16) != 0 || memcmp(host->parts, parts, size) != 0)
+	if (memcmp(host->addr, addr, 16) != 0 || memcmp(host->addr6, addr6, 16) != 0 ||
+	    memcmp(host->parts, parts, size) != 0)
 		touch(f);
 	memcpy(host->addr, addr, 16);
+	memcpy(host->addr6, addr6, 16);
 	memcpy(host->parts, parts, size);
 	host_state(f, (unsigned int)h, state);
 	return 0;
@@ -444,6 +456,7 @@ static int add_lab_hosts(struct fabric *f)
 		rc = fabric_addr_parse(f->hosts[h].addr, lab->fabric.hosts[h].address);
 		if (rc)
 			return rc;
+		fabric_lab_addr6(&lab->fabric.hosts[h], f->hosts[h].addr6);
 		fabric_lab_parts(lab, h, f->hosts[h].parts);
 	}
 	f->hosts[lab->here].state = FABRIC_HOST_HERE;

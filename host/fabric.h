@@ -60,6 +60,7 @@ struct fabric_part {
 
 /**
  * struct fabric_host
+ * @addr6:	its IPv6 address beside an IPv4 one; zeros: none
  * @state:	packets are sent to those that are assumed or alive
  * @since_ns:	of the state
  * @parts:	by network of the lab
@@ -67,6 +68,7 @@ struct fabric_part {
 struct fabric_host {
 	char name[LAB_NAME_MAX + 1];
 	uint8_t addr[16];
+	uint8_t addr6[16];
 	enum fabric_host_state state;
 	uint64_t since_ns;
 	uint64_t rev;
@@ -75,6 +77,8 @@ struct fabric_host {
 	struct fabric_part *parts;
 };
 bool fabric_host_reachable(const struct fabric_host *h);
+/* Its address as a next hop of a family (0: IPv4), NULL: none. */
+const uint8_t *fabric_host_next(const struct fabric_host *h, unsigned int family);
 
 /**
  * struct fabric_guest - One NIC of a guest

@@ -430,7 +430,7 @@ static void take_host(struct session *s, const char *name, const char *value, si
 	const struct lab *lab = fabric_conf(s->f)->lab;
 	struct fabric_part *parts = calloc(lab->n_nets, sizeof(*parts));
 	char why[200] = "out of memory";
-	uint8_t addr[16];
+	uint8_t addr[16], addr6[16];
 	int rc = -ENOMEM;
 
 	if (!strcmp(name, lab->fabric.hosts[lab->here].name)) {
@@ -441,9 +441,9 @@ static void take_host(struct session *s, const char *name, const char *value, si
 		return;
 	}
 	if (parts)
-		rc = fabric_host_parse(lab, value, size, addr, parts, why, sizeof(why));
+		rc = fabric_host_parse(lab, value, size, addr, addr6, parts, why, sizeof(why));
 	if (!rc)
-		rc = fabric_host_put(s->f, name, addr, parts, FABRIC_HOST_ALIVE, rev);
+		rc = fabric_host_put(s->f, name, addr, addr6, parts, FABRIC_HOST_ALIVE, rev);
 	if (rc)
 		ignore(s, name, rc == -ENOSPC ? "there are too many hosts" : why);
 	free(parts);

@@ -31,12 +31,13 @@ const struct fabric_guest *fabric_own(const struct fabric *f, unsigned int *n);
 void fabric_set_state(struct fabric *f, enum fabric_state state, const char *reason,
 		      unsigned int retry_ms);
 /*
- * A host, by its name; @state ALIVE or, of the static registry, ASSUMED. @parts: by network,
- * copied. News that are older than what is known change nothing. 0; -ENOSPC; -ENOMEM; -EEXIST it is
- * this host.
+ * A host, by its name; @addr6: zeros: none; @state ALIVE or, of the static registry, ASSUMED.
+ * @parts: by network, copied. News that are older than what is known change nothing. 0; -ENOSPC;
+ * -ENOMEM; -EEXIST it is this host.
  */
 int fabric_host_put(struct fabric *f, const char *name, const uint8_t addr[16],
-		    const struct fabric_part *parts, enum fabric_host_state state, uint64_t rev);
+		    const uint8_t addr6[16], const struct fabric_part *parts,
+		    enum fabric_host_state state, uint64_t rev);
 void fabric_host_del(struct fabric *f, const char *name, uint64_t rev);
 /* @g->host is set from @host, which may be one that has not been heard of. As above. */
 int fabric_guest_put(struct fabric *f, const struct fabric_guest *g, const char *host);
@@ -75,9 +76,11 @@ int fabric_key_parse(const struct lab *lab, const char *key, size_t size,
  * routed, are passed over. 0 or -EINVAL with @why.
  */
 int fabric_host_parse(const struct lab *lab, const char *text, size_t size, uint8_t addr[16],
-		      struct fabric_part *parts, char *why, size_t why_size);
+		      uint8_t addr6[16], struct fabric_part *parts, char *why, size_t why_size);
 int fabric_guest_parse(const char *text, size_t size, char host[LAB_NAME_MAX + 1],
 		       struct fabric_guest *g, char *why, size_t why_size);
+/* A host's address6 of the lab file; zeros: none. */
+void fabric_lab_addr6(const struct lab_host *host, uint8_t addr6[16]);
 /* Host @h's parts as the lab file has them, by network; zeroed by the caller. */
 void fabric_lab_parts(const struct lab *lab, unsigned int h, struct fabric_part *parts);
 /* "192.0.2.1" into 16 bytes. 0 or -EINVAL. */

@@ -30,6 +30,7 @@ struct fabric_net;
  */
 struct fabric_net_conf {
 	const struct lab *lab;
+	struct event_base *base;
 	struct vsw *vsw;
 	struct vsw_net **nets;
 	struct worker *(*pick)(void *arg);

@@ -3,6 +3,7 @@
 #ifndef HVLAB_HOST_FABRIC_NET_INTERNAL_H
 #define HVLAB_HOST_FABRIC_NET_INTERNAL_H
 
+#include "host/fabric_internal.h"
 #include "host/fabric_net.h"
 #include "vswitch/ports/vxlan.h"
 
@@ -29,5 +30,16 @@ struct fabric_vxlan *fabric_vxlan_new(const struct fabric_net_conf *conf, unsign
 void fabric_vxlan_free(struct fabric_vxlan *v);
 void fabric_vxlan_apply(struct fabric_vxlan *v, const struct fabric *f);
 json_t *fabric_vxlan_json(const struct fabric_vxlan *v);
+
+/* ---- fabric_routed.c ---- */
+
+struct fabric_routed;
+
+/* NULL with errno. @conf outlives it. */
+struct fabric_routed *fabric_routed_new(const struct fabric_net_conf *conf, unsigned int net,
+					struct fabric_trouble *trouble);
+void fabric_routed_free(struct fabric_routed *r);
+void fabric_routed_apply(struct fabric_routed *r, const struct fabric *f);
+json_t *fabric_routed_json(const struct fabric_routed *r);
 
 #endif

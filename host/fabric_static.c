@@ -11,12 +11,13 @@ static int put_host(struct fabric *f, const struct lab *lab, unsigned int h,
 		    struct fabric_part *parts)
 {
 	const struct lab_host *host = &lab->fabric.hosts[h];
-	uint8_t addr[16];
+	uint8_t addr[16], addr6[16];
 	int rc = fabric_addr_parse(addr, host->address);
 
 	memset(parts, 0, lab->n_nets * sizeof(*parts));
+	fabric_lab_addr6(host, addr6);
 	fabric_lab_parts(lab, h, parts);
-	return rc ? rc : fabric_host_put(f, host->name, addr, parts, FABRIC_HOST_ASSUMED, 0);
+	return rc ? rc : fabric_host_put(f, host->name, addr, addr6, parts, FABRIC_HOST_ASSUMED, 0);
 }
 
 static int put_guests(struct fabric *f, const struct lab *lab)

@@ -3,7 +3,8 @@
  * Owns the keys and values by which hosts tell each other of themselves. What comes is another
  * host's: checked as a whole before anything of it is used.
  *
- *	PREFIX/hosts/NAME		{"address": "192.0.2.1", "parts": {"NETWORK": ["PREFIX",
+ *	PREFIX/hosts/NAME		{"address": "192.0.2.1", "address6": "", "parts": {"NETWORK":
+ *["PREFIX",
  *...]}} PREFIX/guests/NETWORK/MAC	{"host": "h1", "vm": "a", "nic": "eth0", "ip": "", "ip6":
  *""}
  */
@@ -65,7 +66,8 @@ static char *dump(json_t *o)
 
 char *fabric_host_value(const struct lab *lab)
 {
-	json_t *parts = json_object();
+	const struct lab_host *host = &lab->fabric.hosts[lab->here];
+	json_t *parts = json_object(), *o;
 
 	for (unsigned int n = 0; n < lab->n_nets; n++) {
 		const struct lab_net *net = &lab->nets[n];
@@ -80,8 +82,10 @@ char *fabric_host_value(const struct lab *lab)
 			json_array_append_new(list, json_string(net->cidr6));
 		json_object_set_new(parts, net->name, list);
 	}
-	return dump(json_pack("{s:s, s:o}", "address", lab->fabric.hosts[lab->here].address,
-			      "parts", parts));
+	o = json_pack("{s:s, s:o}", "address", host->address, "parts", parts);
+	if (*host->address6)
+		json_object_set_new(o, "address6", json_string(host->address6));
+	return dump(o);
 }
 
 char *fabric_guest_value(const char *host, const struct fabric_guest *g)
@@ -268,21 +272,26 @@ static int parse_parts(const struct lab_net *whole, const json_t *list, struct f
 }
 
 int fabric_host_parse(const struct lab *lab, const char *text, size_t size, uint8_t addr[16],
-		      struct fabric_part *parts, char *why, size_t why_size)
+		      uint8_t addr6[16], struct fabric_part *parts, char *why, size_t why_size)
 {
 	json_t *o = parse_object(text, size, why, why_size), *all, *list;
-	const char *address, *name;
+	const char *address, *address6, *name;
 	int rc = 0;
 
 	if (!o)
 		return -EINVAL;
 	address = text_of(o, "address", true);
+	address6 = text_of(o, "address6", false);
+	memset(addr6, 0, 16);
 	all = json_object_get(o, "parts");
 	if (!address || fabric_addr_parse(addr, address) || !is_unicast(addr))
 		rc = refuse(why, why_size, "address: \"%.60s\" is no host's",
 			    address ? address : "");
 	else if (addr_is_4(addr) != (lab->fabric.hosts[0].family == AF_INET))
 		rc = refuse(why, why_size, "address: %.60s is not of the fabric's family", address);
+	else if (!address6 || (*address6 && (fabric_addr_parse(addr6, address6) ||
+					     addr_is_4(addr6) || !is_unicast(addr6))))
+		rc = refuse(why, why_size, "address6: not a host's");
 	else if (all && !json_is_object(all))
 		rc = refuse(why, why_size, "parts: not an object");
 	if (!rc)
@@ -326,6 +335,13 @@ int fabric_guest_parse(const char *text, size_t size, char host[LAB_NAME_MAX + 1
 	}
 	json_decref(o);
 	return rc;
+}
+
+void fabric_lab_addr6(const struct lab_host *host, uint8_t addr6[16])
+{
+	memset(addr6, 0, 16);
+	if (*host->address6)
+		fabric_addr_parse(addr6, host->address6);
 }
 
 void fabric_lab_parts(const struct lab *lab, unsigned int h, struct fabric_part *parts)

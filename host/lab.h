@@ -199,11 +199,15 @@ enum lab_registry {
 };
 const char *lab_registry_name(enum lab_registry r);
 
-/* One machine of the fabric; @address: where the others reach it. */
+/*
+ * One machine of the fabric; @address: where the others reach it; @address6: the same for IPv6 of
+ * routed networks, beside an IPv4 @address; "": none.
+ */
 struct lab_host {
 	char name[LAB_NAME_MAX + 1];
 	int family;
 	char address[INET6_ADDRSTRLEN];
+	char address6[INET6_ADDRSTRLEN];
 };
 
 /**

@@ -93,6 +93,29 @@ static void check_address(struct lab_doc *ld, unsigned int h, const char *text, 
 				      lab_doc_line(ld, lab_path("fabric.hosts[%u].address", o).s));
 }
 
+static void check_address6(struct lab_doc *ld, unsigned int h, const char *text, struct lab *lab)
+{
+	struct lab_path path = lab_path("fabric.hosts[%u].address6", h);
+	struct lab_host *host = &lab->fabric.hosts[h];
+	struct lab_addr a;
+
+	if (!text)
+		return;
+	if (host->family == AF_INET6)
+		lab_doc_error(ld, path.s, "remove this key", "the host's address is IPv6 already");
+	else if (lab_addr_parse(AF_INET6, text, &a) < 0 || !is_reachable(AF_INET6, &a))
+		lab_doc_error(ld, path.s,
+			      "write an address of the interface that has the other one",
+			      "\"%s\" is no IPv6 address that other hosts reach", text);
+	else
+		lab_addr_print(AF_INET6, &a, host->address6, sizeof(host->address6));
+	for (unsigned int o = 0; o < h && *host->address6; o++)
+		if (!strcmp(lab->fabric.hosts[o].address6, host->address6))
+			lab_doc_error(ld, path.s, "give each host its own",
+				      "%s is already the address6 of %s", text,
+				      lab->fabric.hosts[o].name);
+}
+
 static int check_hosts(struct lab_doc *ld, const struct file_fabric *f, struct lab *lab)
 {
 	struct lab_fabric *fb = &lab->fabric;
@@ -112,6 +135,7 @@ static int check_hosts(struct lab_doc *ld, const struct file_fabric *f, struct l
 		snprintf(fb->hosts[h].name, sizeof(fb->hosts[h].name), "%.*s", LAB_NAME_MAX, name);
 		fb->n_hosts = h + 1;
 		check_address(ld, h, f->hosts[h].address, lab);
+		check_address6(ld, h, f->hosts[h].address6, lab);
 	}
 	if (!f->host)
 		return 0;
@@ -344,9 +368,13 @@ json_t *lab_fabric_to_json(const struct lab *lab)
 	const struct lab_etcd *etcd = &fb->etcd;
 	json_t *hosts = json_array(), *urls, *e, *o;
 
-	for (unsigned int h = 0; h < fb->n_hosts; h++)
-		json_array_append_new(hosts, json_pack("{s:s, s:s}", "name", fb->hosts[h].name,
-						       "address", fb->hosts[h].address));
+	for (unsigned int h = 0; h < fb->n_hosts; h++) {
+		o = json_pack("{s:s, s:s}", "name", fb->hosts[h].name, "address",
+			      fb->hosts[h].address);
+		if (*fb->hosts[h].address6)
+			json_object_set_new(o, "address6", json_string(fb->hosts[h].address6));
+		json_array_append_new(hosts, o);
+	}
 	o = json_pack("{s:s, s:o, s:i, s:i}", "registry", lab_registry_name(fb->registry), "hosts",
 		      hosts, "mtu", (int)fb->mtu, "port", (int)fb->port);
 	if (*fb->host)

@@ -77,6 +77,11 @@ struct file_part {
 	char *host, *subnet, *subnet6;
 };
 
+struct file_uplink {
+	char *interface, *tap, *netns, *address, *address6;
+	enum file_switch *tso, *checksum;
+};
+
 struct file_net {
 	char *name, *subnet, *subnet6, *domain, *gateway;
 	uint32_t *mtu, *vni, *max_routes;
@@ -87,7 +92,7 @@ struct file_net {
 };
 
 struct file_host {
-	char *name, *address;
+	char *name, *address, *address6;
 };
 
 struct file_etcd {
@@ -179,6 +184,8 @@ void lab_check_mode(struct lab_doc *ld, const struct file_lab *f, unsigned int n
 uint32_t lab_mode_mtu(const struct lab *lab, const struct lab_net *net);
 void lab_check_vm_host(struct lab_doc *ld, unsigned int v, const char *host, struct lab *lab,
 		       struct lab_vm *vm);
+/* Can the network have that family? A routed one only if the hosts can be next hops of it. */
+bool lab_mode_has(const struct lab *lab, const struct lab_net *net, int family);
 /* When the networks are known: each host's view of them. */
 void lab_check_parts(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
 /* lab->nets as host @h sees them, -1: whole. */

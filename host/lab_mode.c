@@ -104,6 +104,18 @@ static unsigned int overhead(const struct lab *lab, const struct lab_net *net)
 	return lab->fabric.hosts[0].family == AF_INET ? VXLAN_OVER4 : VXLAN_OVER6;
 }
 
+bool lab_mode_has(const struct lab *lab, const struct lab_net *net, int family)
+{
+	const struct lab_fabric *fb = &lab->fabric;
+
+	if (net->mode != LAB_MODE_ROUTED || !fb->n_hosts || family == fb->hosts[0].family)
+		return true;
+	for (unsigned int h = 0; h < fb->n_hosts; h++)
+		if (family == AF_INET || !*fb->hosts[h].address6)
+			return false;
+	return true;
+}
+
 uint32_t lab_mode_mtu(const struct lab *lab, const struct lab_net *net)
 {
 	return lab->fabric.on ? lab->fabric.mtu - overhead(lab, net) : LAB_MTU_DEFAULT;
@@ -283,12 +295,27 @@ static void check_routes(struct lab_doc *ld, const struct lab *lab, unsigned int
 			routes, net->max_routes, net->name);
 }
 
+static void check_families(struct lab_doc *ld, const struct lab *lab, unsigned int n)
+{
+	const struct lab_net *net = &lab->nets[n];
+
+	if (net->has4 && !lab_mode_has(lab, net, AF_INET))
+		lab_doc_error(ld, lab_path("networks[%u].subnet", n).s,
+			      "write subnet: none, or give the hosts IPv4 addresses",
+			      "the hosts have IPv6 addresses, and are no next hops of IPv4");
+	if (net->has6 && !lab_mode_has(lab, net, AF_INET6))
+		lab_doc_error(ld, lab_path("networks[%u].subnet6", n).s,
+			      "write subnet6: none, or give each host an address6",
+			      "the hosts have no IPv6 addresses to be next hops of IPv6");
+}
+
 static void check_routed(struct lab_doc *ld, const struct file_net *f, struct lab *lab,
 			 unsigned int n)
 {
 	static const int families[] = {AF_INET, AF_INET6};
 
 	check_part_hosts(ld, f, lab, n);
+	check_families(ld, lab, n);
 	if (lab->nets[n].has6 && lab->nets[n].prefix6 < LINK6_MIN)
 		lab_doc_error(
 			ld, lab_path("networks[%u].subnet6", n).s,

@@ -269,9 +269,10 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 	}
 	/* After the given ones, so that a default never takes what somebody asked for. */
 	for (unsigned int n = 0; n < lab->n_nets; n++) {
-		if (!nets[n].subnet)
+		if (!nets[n].subnet && lab_mode_has(lab, &lab->nets[n], AF_INET))
 			assign_subnet(lab, n, AF_INET);
-		if (!nets[n].subnet6 && lab->nets[n].mtu >= IPV6_MIN_MTU)
+		if (!nets[n].subnet6 && lab->nets[n].mtu >= IPV6_MIN_MTU &&
+		    lab_mode_has(lab, &lab->nets[n], AF_INET6))
 			assign_subnet(lab, n, AF_INET6);
 		if (lab->nets[n].mode != LAB_MODE_ROUTED)
 			check_gateway(ld, n, nets[n].gateway, lab);

@@ -123,6 +123,7 @@ static const cyaml_schema_field_t host_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_host, name, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("address", CYAML_FLAG_POINTER, struct file_host, address, 0,
 			       TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("address6", OPT, struct file_host, address6, 0, TEXT_MAX),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t host_value = {

@@ -33,6 +33,7 @@ static struct worker *pick(void *arg)
 int run_fabric_start(struct run *run, char *why, size_t why_size, const char **hint)
 {
 	struct fabric_net_conf nc = {.lab = run->lab,
+				     .base = run->d->base,
 				     .vsw = run->d->vsw,
 				     .nets = run->nets,
 				     .pick = pick,

@@ -456,11 +456,11 @@ static const struct {
 	 "the watch ended"},
 	{"/v3/watch",
 	 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	 "1e\r\n{\"error\":{\"message\":\"go away\"}}\n\r\n",
-	 ""},
+	 "20\r\n{\"error\":{\"message\":\"go away\"}}\n\r\n",
+	 "go away"},
 	{"/v3/watch",
 	 "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n"
-	 "1d\r\n{\"result\":{\"canceled\":true }}\n\r\n",
+	 "1e\r\n{\"result\":{\"canceled\":true }}\n\r\n",
 	 "ended the watch"},
 };
 
@@ -552,6 +552,8 @@ static const struct {
 	{H2, "{\"address\":\"239.1.1.1\"}"},
 	{H2, "{\"address\":\"fd00::1\"}"},
 	{H2, "{\"address\":\"::ffff:192.0.2.2\"}"},
+	{H2, "{\"address\":\"192.0.2.2\",\"address6\":\"10.0.0.1\"}"},
+	{H2, "{\"address\":\"192.0.2.2\",\"address6\":7}"},
 	{H2, "{\"address\":\"192.0.2.2\",\"parts\":[]}"},
 	{H2, "{\"address\":\"192.0.2.2\",\"parts\":{\"r\":{}}}"},
 	{H2, "{\"address\":\"192.0.2.2\",\"parts\":{\"r\":[7]}}"},

@@ -35,8 +35,9 @@ static struct lab *load(const char *text)
 }
 
 #define HOSTS                                                                                      \
-	"fabric: {hosts: [{name: h1, address: 192.0.2.1}, {name: h2, address: 192.0.2.2},"         \
-	" {name: h3, address: 192.0.2.3}]}\n"
+	"fabric: {hosts: [{name: h1, address: 192.0.2.1, address6: 'fd99::1'},"                    \
+	" {name: h2, address: 192.0.2.2, address6: 'fd99::2'},"                                    \
+	" {name: h3, address: 192.0.2.3, address6: 'fd99::3'}]}\n"
 #define FLEET                                                                                      \
 	HOSTS "networks: [{name: o, mode: vxlan}, {name: r, mode: routed}, {name: d}]\n"           \
 	      "vms:\n"                                                                             \
@@ -263,6 +264,18 @@ static const struct {
 	 1, "fabric.hosts[1].address", "already the address of h1", "its own"},
 	{"fabric: {hosts: [{name: h1, address: 192.0.2.1}, {name: h2, address: 'fd00::1'}]}\n" VM,
 	 1, "fabric.hosts[1].address", "IPv6", "one family"},
+	{"fabric: {hosts: [{name: h1, address: 192.0.2.1, address6: 'fe80::1'}]}\nvms: [{name: "
+	 "a}]\n",
+	 1, "fabric.hosts[0].address6", "no IPv6 address", ""},
+	{"fabric: {hosts: [{name: h1, address: 'fd00::1', address6: 'fd00::1'}]}\nvms: [{name: "
+	 "a}]\n",
+	 1, "fabric.hosts[0].address6", "already", ""},
+	{"fabric: {hosts: [{name: h1, address: 192.0.2.1}]}\n"
+	 "networks: [{name: r, mode: routed, subnet6: 'fd00::/64'}]\nvms: [{name: a}]\n",
+	 2, "networks[0].subnet6", "next hops of IPv6", "address6"},
+	{"fabric: {hosts: [{name: h1, address: 'fd00::1'}]}\n"
+	 "networks: [{name: r, mode: routed, subnet: 10.0.0.0/16}]\nvms: [{name: a}]\n",
+	 2, "networks[0].subnet", "next hops of IPv4", "none"},
 	{FABRIC("host: h9"), 1, "fabric.host", "no host \"h9\"", "--host"},
 	{FABRIC("registry: consul"), 1, "fabric.registry", "not possible", "static, etcd"},
 	{FABRIC("registry: etcd"), 1, "fabric.registry", "no key fabric.etcd", "endpoints"},
