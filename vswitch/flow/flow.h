@@ -196,6 +196,9 @@ struct flow_table {
 	struct flow_extra *dead_extra;
 	struct flow_chunk **chunks;
 	uint32_t n_chunks, next_chunk;
+	void **slabs; /* what chunks lie in */
+	uint32_t n_slabs, left_in_slab;
+	struct flow_chunk *next_in_slab;
 	struct flow_table_stats stats;
 };
 
