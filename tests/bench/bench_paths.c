@@ -3,11 +3,12 @@
  * The switch under test of scripts/bench paths and switch: two vhost-user ports in one network, on
  * one worker that spins on one core.
  *
- *	bench_paths [--cpu N] [--flows MAX] SOCKET SOCKET MAC MAC
+ *	bench_paths [--cpu N] SOCKET SOCKET MAC MAC
  *
  * Says "listening" and then does what it reads, a line each, until the input ends; answers in JSON:
  *
  *	policy N FILE	port N gets the rules of the file (bench_rules.h); "-": none
+ *	flows MAX	the second port forgets its policy; its next one may have MAX connections
  *	cut		all connections end
  *	anything else	its counters
  *
@@ -167,6 +168,16 @@ static int set_policy(struct bench *b, unsigned int i, const char *path)
 	return rc;
 }
 
+/* The size of a port's table is that of its first policy's time. */
+static int set_flows(struct bench *b, uint32_t max)
+{
+	const struct vsw_flow_conf conf = {.max = max};
+
+	vsw_port_detach(vhost_port(b->vhost[1]));
+	vsw_flow_configure(&conf);
+	return vsw_port_attach(b->net, vhost_port(b->vhost[1]));
+}
+
 static bool every_one(void *arg, const struct vsw_flow_info *f)
 {
 	(void)arg;
@@ -181,6 +192,8 @@ static void obey(struct bench *b, const char *line)
 
 	if (sscanf(line, "policy %u %255s", &i, path) == 2) {
 		printf("{\"error\": %d}\n", set_policy(b, i, path));
+	} else if (sscanf(line, "flows %u", &i) == 1) {
+		printf("{\"error\": %d}\n", set_flows(b, i));
 	} else if (!strcmp(line, "cut\n")) {
 		size_t n = 0;
 
@@ -263,26 +276,17 @@ static void teardown(struct bench *b)
 
 int main(int argc, char **argv)
 {
-	static const struct option options[] = {{"cpu", required_argument, NULL, 'c'},
-						{"flows", required_argument, NULL, 'f'},
-						{0}};
-	struct vsw_flow_conf flows = {0};
+	static const struct option options[] = {{"cpu", required_argument, NULL, 'c'}, {0}};
 	struct bench b = {.cpu = 0};
 	char line[300];
 	int opt;
 
-	while ((opt = getopt_long(argc, argv, "", options, NULL)) == 'c' || opt == 'f') {
-		if (opt == 'c')
-			b.cpu = atoi(optarg);
-		else
-			flows.max = (uint32_t)strtoul(optarg, NULL, 0);
-	}
+	while ((opt = getopt_long(argc, argv, "", options, NULL)) == 'c')
+		b.cpu = atoi(optarg);
 	if (opt != -1 || argc - optind != 2 * N_PORTS) {
-		fprintf(stderr,
-			"usage: bench_paths [--cpu N] [--flows MAX] SOCKET SOCKET MAC MAC\n");
+		fprintf(stderr, "usage: bench_paths [--cpu N] SOCKET SOCKET MAC MAC\n");
 		return 2;
 	}
-	vsw_flow_configure(&flows);
 	urcu_memb_register_thread();
 	setup(&b, argv + optind, argv + optind + N_PORTS);
 	puts("listening");

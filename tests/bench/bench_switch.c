@@ -30,7 +30,8 @@
 #include "vswitch/vswitch.h"
 
 #define BURST	   32
-#define MOST	   (4u << 20) /* connections a port may have */
+#define MANY	   (1u << 18) /* connections a port may have */
+#define MOST	   (4u << 20) /* the same where there are a million of them */
 #define FIRST_NEW  (1u << 22)
 #define MAX_TABLES 8
 
@@ -49,9 +50,13 @@ struct table {
 
 static uint64_t span_ns = 50 * NSEC_PER_MSEC;
 static struct vsw *vsw;
-/* Two networks of a sender and two receivers: one has a policy now and then. */
-static struct null_port from[2], to[2];
-static struct sink sink[2];
+/*
+ * Networks of a sender and two receivers: without policy; with one now and then, and a table of
+ * MANY connections; the same with MOST.
+ */
+#define N_NETS 3
+static struct null_port from[N_NETS], to[N_NETS];
+static struct sink sink[N_NETS];
 static struct pkt pkt[BURST], *pkts[BURST];
 static uint8_t frames[BURST][2048];
 static struct rng rng = {.s = 42};
@@ -196,12 +201,15 @@ static void learn(struct vsw_port *there, unsigned int dst, struct vsw_port *bac
 
 static void run(const struct load *l, struct policy *p)
 {
-	unsigned int net = l->rules >= 0, dst = l->copy ? 3 : 2;
+	unsigned int net = l->rules < 0 ? 0 : l->miss || l->flows > 100000 ? 2 : 1;
+	const struct vsw_flow_conf flows = {.max = net == 2 ? MOST : MANY};
+	unsigned int dst = l->copy ? 3 : 2;
 	struct vsw_port *receiver = l->copy ? &sink[net].port : &to[net].port;
 	uint64_t start, end, n = 0;
 
 	next_new = FIRST_NEW;
 	if (net) {
+		vsw_flow_configure(&flows);
 		if (vsw_port_set_policy(receiver, p, false))
 			abort();
 		learn(&from[net].port, dst, receiver, l->flows);
@@ -340,7 +348,7 @@ static void steps(const struct table *tables, unsigned int n_tables)
 	time_step("key", 1, -1, step_key, &s);
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
 		s.flows = sizes[i];
-		s.table = flow_table_new(MOST, NULL);
+		s.table = flow_table_new(s.flows > 100000 ? MOST : MANY, NULL);
 		if (!s.table)
 			abort();
 		fill_table(s.table, s.flows);
@@ -398,14 +406,12 @@ static void all_cases(const struct table *tables, unsigned int n_tables)
 
 static void setup(void)
 {
-	static const char *const names[2] = {"plain", "policy"};
-	const struct vsw_flow_conf flows = {.max = MOST};
+	static const char *const names[N_NETS] = {"plain", "many", "most"};
 	uint8_t m[6];
 
 	urcu_memb_register_thread();
-	vsw_flow_configure(&flows);
 	vsw = vsw_new();
-	for (unsigned int i = 0; i < 2; i++) {
+	for (unsigned int i = 0; i < N_NETS; i++) {
 		const struct vsw_net_conf conf = {.name = names[i]};
 		struct vsw_net *net = vsw_net_add(vsw, &conf);
 

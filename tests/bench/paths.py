@@ -239,10 +239,10 @@ def write(path, text):
 class Ours:
     """bench_paths: two vhost ports in one network, on one worker that spins."""
 
-    def __init__(self, room, name, program, ring, options=()):
+    def __init__(self, room, name, program, ring):
         self.sockets = [room.path(f"{name}-{ring}-{i}") for i in (0, 1)]
         self.program = room.keep(Program("bench_paths", [
-            program, "--cpu", str(SWITCH_CORE), *options, *self.sockets, *MACS], terminal=False))
+            program, "--cpu", str(SWITCH_CORE), *self.sockets, *MACS], terminal=False))
         self.program.wait_for(r"listening\n")
 
     def programs(self):

@@ -25,7 +25,8 @@ from partslib.common import Cache, PartsError  # noqa: E402
 from paths import BenchError, say  # noqa: E402
 
 TABLES = ("none", "stateless", "stateful")
-MOST_FLOWS = 4 << 20        # records of hvlab's table; what Open vSwitch may track
+MANY_FLOWS = 1 << 18        # records of hvlab's table
+MOST_FLOWS = 4 << 20        # the same where connections are many or new; Open vSwitch may track it
 TRIES = 4
 LOSS = 0.01                 # of a sample's frames; more and it is taken again
 
@@ -44,7 +45,7 @@ class Case:
 
     def policy(self):
         """Cases that differ in this need another table."""
-        return self.table, self.rules
+        return self.table, self.rules, bool(self.miss or self.flows > 100000)
 
     def entry(self):
         """For programs."""
@@ -75,16 +76,20 @@ class Ours(paths.Ours):
     """bench_paths, with rules at its second port."""
 
     def __init__(self, room, program):
-        super().__init__(room, "hvlab", program, "split", ["--flows", str(MOST_FLOWS)])
-        self.room = room
+        super().__init__(room, "hvlab", program, "split")
+        self.room, self.flows = room, None
 
     def command(self, line):
         """A line; what it answers."""
         return json.loads(self.program.ask(line, r"\{.*\}\n", 60).strip())
 
-    def set_table(self, table, n_rules):
+    def set_table(self, table, n_rules, large):
         """The rules of a case."""
         path = self.room.path("rules")
+        flows = MOST_FLOWS if large else MANY_FLOWS
+        if flows != self.flows and self.command(f"flows {flows}")["error"]:
+            raise BenchError("bench_paths cannot attach its port again")
+        self.flows = flows
         if table != "none":
             paths.write(path, rules.for_hvlab(n_rules, table == "stateful"))
         if self.command(f"policy 1 {path if table != 'none' else '-'}")["error"]:
@@ -112,7 +117,7 @@ class Ovs(paths.Ovs):
         """Change the bridge's tables."""
         return self.tool("usr/bin/ovs-ofctl", command, f"unix:{self.top}/br0.mgmt", *args)
 
-    def set_table(self, table, n_rules):
+    def set_table(self, table, n_rules, _large):
         """The flows of a case."""
         self.ofctl("del-flows")
         if table == "none":
