@@ -101,7 +101,7 @@ void send_flood_to(struct vsw_port *to, struct pkt **pkts, unsigned int n);
 void send_drop_at(struct vsw_port *port, const struct pkt *pkt, enum vsw_drop why,
 		  const struct vsw_denier *by);
 
-#define SPECIAL_CHUNK 32
+#define SPECIAL_CHUNK 64 /* more on their way at once than 32; what a vhost port sends in one */
 
 /* One packet's stops. */
 struct stop {

@@ -28,7 +28,7 @@
 #include "vswitch/rcu.h"
 #include "vswitch/send_internal.h"
 
-#define SCRATCH_MAX 256 /* packets: SPECIAL_CHUNK at two ports, four sends deep */
+#define SCRATCH_MAX 512 /* packets: SPECIAL_CHUNK at two ports, four sends deep */
 
 /* ---- Scratch -------------------------------------------------------------------------------- */
 
@@ -300,7 +300,9 @@ static void may_go(struct burst *b, struct visitor *at)
 	struct port_features *f = s->features;
 
 	if (at->way.verdict == UNICAST) {
-		if (!vlan_may(features_vlan(f), features_vlan(features_of(at->way.to)), at->vid))
+		const struct port_features *to = features_of(at->way.to);
+
+		if (unlikely(to != NULL) && !vlan_may(features_vlan(f), features_vlan(to), at->vid))
 			run_drop(&at->way, VSW_DROP_VLAN, NULL);
 	} else if (at->way.verdict == FLOOD && f && f->conf.storm_pps && likely(!b->watch)) {
 		at->storm = storm_take(&f->storm, (uint32_t)at->packets, s->now_ns);

@@ -51,23 +51,32 @@ void flow_key_turn(struct flow_key *to, const struct flow_key *from);
 /* The same for both sides. Seeded at start-up: a guest cannot aim at a bucket. */
 uint32_t flow_hash(const struct flow_key *key);
 
+static inline uint64_t flow_key_word(const struct flow_key *key, unsigned int i)
+{
+	uint64_t word;
+
+	memcpy(&word, (const uint8_t *)key + i * sizeof(word), sizeof(word));
+	return word;
+}
+
+/* 0: the words are the same. */
+static inline uint64_t flow_key_diff(const struct flow_key *a, unsigned int i,
+				     const struct flow_key *b, unsigned int k)
+{
+	return flow_key_word(a, i) ^ flow_key_word(b, k);
+}
+
 static inline bool flow_key_same(const struct flow_key *a, const struct flow_key *b)
 {
-	uint64_t x[5], y[5];
-
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return !((x[0] ^ y[0]) | (x[1] ^ y[1]) | (x[2] ^ y[2]) | (x[3] ^ y[3]) | (x[4] ^ y[4]));
+	return !(flow_key_diff(a, 0, b, 0) | flow_key_diff(a, 1, b, 1) | flow_key_diff(a, 2, b, 2) |
+		 flow_key_diff(a, 3, b, 3) | flow_key_diff(a, 4, b, 4));
 }
 
 /* Are they the two ends' keys of one connection? */
 static inline bool flow_key_turned(const struct flow_key *a, const struct flow_key *b)
 {
-	uint64_t x[5], y[5];
-
-	memcpy(x, a, sizeof(x));
-	memcpy(y, b, sizeof(y));
-	return !((x[0] ^ y[2]) | (x[1] ^ y[3]) | (x[2] ^ y[0]) | (x[3] ^ y[1])) &&
+	return !(flow_key_diff(a, 0, b, 2) | flow_key_diff(a, 1, b, 3) | flow_key_diff(a, 2, b, 0) |
+		 flow_key_diff(a, 3, b, 1)) &&
 	       a->lport == b->rport && a->rport == b->lport && a->proto == b->proto &&
 	       a->zone == b->zone;
 }
