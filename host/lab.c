@@ -250,6 +250,7 @@ static json_t *net_to_json(const struct lab *lab, unsigned int n)
 	if (net->mode != LAB_MODE_ROUTED)
 		json_object_set_new(o, "gateway", text_or_none(net->gateway4));
 	lab_mode_to_json(lab, n, o);
+	lab_uplink_to_json(lab, n, o);
 	return o;
 }
 

@@ -84,6 +84,33 @@ enum lab_mode {
 };
 const char *lab_mode_name(enum lab_mode m);
 
+/* Who is on a network beside its guests, as Hyper-V names it. */
+enum lab_net_type {
+	LAB_NET_PRIVATE,  /* nobody */
+	LAB_NET_INTERNAL, /* this host, by a TAP interface that lives as long as the lab */
+	LAB_NET_EXTERNAL, /* who is behind an interface of this host */
+	LAB_N_NET_TYPES
+};
+const char *lab_net_type_name(enum lab_net_type t);
+
+#define LAB_IFNAME_MAX 15
+#define LAB_NETNS_MAX  107
+
+/**
+ * struct lab_uplink - The interface of an internal or external network; all "" or off without
+ * @ifname:	the TAP's name, or the interface's
+ * @netns:	absolute path of the network namespace that it is in; "": the daemon's
+ * @tso, @csum:	the interface's kernel may cut and sum for us; false: "a NIC without"
+ * @ip4, @ip6:	internal: the host's own addresses; "": none
+ */
+struct lab_uplink {
+	char ifname[LAB_IFNAME_MAX + 1];
+	char netns[LAB_NETNS_MAX + 1];
+	bool tso, csum;
+	char ip4[INET_ADDRSTRLEN];
+	char ip6[INET6_ADDRSTRLEN];
+};
+
 /* How QEMU's root ports plug and unplug. */
 enum lab_hotplug {
 	LAB_HOTPLUG_ACPI,   /* fast: tens of milliseconds */
@@ -105,6 +132,7 @@ enum lab_hotplug {
  *			or every address is a guest's. No NIC added later gets them
  * @vni:		vxlan: the number in its packets
  * @max_routes:		routed: the most routes that its router takes; 0: as many as fit
+ * @type, @uplink:	who is on it beside the guests, and how
  */
 struct lab_net {
 	char name[LAB_NAME_MAX + 1];
@@ -124,6 +152,8 @@ struct lab_net {
 	enum lab_mode mode;
 	uint32_t vni;
 	uint32_t max_routes;
+	enum lab_net_type type;
+	struct lab_uplink uplink;
 };
 
 /**

@@ -87,6 +87,8 @@ struct file_net {
 	uint32_t *mtu, *vni, *max_routes;
 	enum file_switch *dhcp;
 	enum lab_mode *mode;
+	enum lab_net_type *type;
+	struct file_uplink *uplink;
 	struct file_part *parts;
 	unsigned int parts_count;
 };
@@ -193,6 +195,16 @@ void lab_view(struct lab *lab, int h);
 json_t *lab_fabric_to_json(const struct lab *lab);
 /* Adds "mode" and its keys. */
 void lab_mode_to_json(const struct lab *lab, unsigned int n, json_t *net);
+
+/* ---- lab_uplink.c: the type of a network and its interface ---- */
+
+/* Type and interface; before the network's services. */
+void lab_check_type(struct lab_doc *ld, const struct file_lab *f, unsigned int n, struct lab *lab);
+/* The host's own addresses; when the subnets are known. */
+void lab_check_uplink(struct lab_doc *ld, const struct file_lab *f, unsigned int n,
+		      struct lab *lab);
+/* Adds "type" and "uplink". */
+void lab_uplink_to_json(const struct lab *lab, unsigned int n, json_t *net);
 
 /* ---- lab_ip.c: addresses ---- */
 

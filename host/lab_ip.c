@@ -107,6 +107,9 @@ static void check_ip(struct lab_doc *ld, struct lab *lab, unsigned int v, unsign
 	    !strcmp(ip, family == AF_INET ? net->gateway4 : net->gateway6))
 		lab_doc_error(ld, path.s, "choose another, or leave the key out",
 			      "%s is the address of network %s's router", ip, net->name);
+	if (!strcmp(ip, family == AF_INET ? net->uplink.ip4 : net->uplink.ip6))
+		lab_doc_error(ld, path.s, "choose another, or leave the key out",
+			      "%s is the address of network %s's uplink", ip, net->name);
 	owner = taken(lab, v, i, family, ip, &who);
 	if (owner)
 		lab_doc_error(ld, path.s, "choose another, or leave the key out",
@@ -127,7 +130,13 @@ static bool is_service(const struct lab *lab, unsigned int n, int family, const 
 	return false;
 }
 
-/* Is the address with this host number a NIC's, the gateway's, or the services'? */
+/* Is it this host's own, on an internal network? */
+static bool is_uplink(const struct lab_net *net, int family, const char *text)
+{
+	return !strcmp(text, family == AF_INET ? net->uplink.ip4 : net->uplink.ip6);
+}
+
+/* Is the address with this host number a NIC's, the gateway's, the services' or the uplink's? */
 static bool host_taken(struct lab *lab, unsigned int n, int family, uint64_t host)
 {
 	const struct lab_net *net = &lab->nets[n];
@@ -139,7 +148,7 @@ static bool host_taken(struct lab *lab, unsigned int n, int family, uint64_t hos
 	if (!s.on)
 		return false;
 	lab_addr_print(family, &a, text, sizeof(text));
-	if (is_service(lab, n, family, text) ||
+	if (is_service(lab, n, family, text) || is_uplink(net, family, text) ||
 	    !strcmp(text, family == AF_INET ? net->gateway4 : net->gateway6))
 		return true;
 	for (unsigned int v = 0; v < lab->n_all; v++)
@@ -379,6 +388,10 @@ static int give_address(struct lab *lab, struct lab_nic *nic, int family, const 
 	if (is_service(lab, nic->net, family, ip)) {
 		snprintf(why, why_size, "%s is the address of network %s's services", ip,
 			 net->name);
+		return -EEXIST;
+	}
+	if (is_uplink(net, family, ip)) {
+		snprintf(why, why_size, "%s is the address of network %s's uplink", ip, net->name);
 		return -EEXIST;
 	}
 	if (net->mode == LAB_MODE_ROUTED &&

@@ -262,7 +262,10 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 		}
 		lab_check_mode(ld, f, n, lab);
 		check_mtu(ld, n, nets[n].mtu, lab);
-		net->dhcp = !nets[n].dhcp || *nets[n].dhcp == FILE_ON;
+		lab_check_type(ld, f, n, lab);
+		/* On somebody's LAN others would get their addresses from us. */
+		net->dhcp = nets[n].dhcp ? *nets[n].dhcp == FILE_ON
+					 : net->type != LAB_NET_EXTERNAL;
 		check_domain(ld, n, nets[n].domain, lab);
 		check_given(ld, n, &nets[n], AF_INET, lab);
 		check_given(ld, n, &nets[n], AF_INET6, lab);
@@ -276,6 +279,7 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 			assign_subnet(lab, n, AF_INET6);
 		if (lab->nets[n].mode != LAB_MODE_ROUTED)
 			check_gateway(ld, n, nets[n].gateway, lab);
+		lab_check_uplink(ld, f, n, lab);
 	}
 	lab_check_parts(ld, f, lab);
 	return 0;

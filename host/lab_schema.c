@@ -27,6 +27,10 @@ static const cyaml_strval_t mirror_words[] = {{"none", LAB_MIRROR_NONE},
 static const cyaml_strval_t mode_words[] = {
 	{"direct", LAB_MODE_DIRECT}, {"routed", LAB_MODE_ROUTED}, {"vxlan", LAB_MODE_VXLAN}};
 
+static const cyaml_strval_t type_words[] = {{"private", LAB_NET_PRIVATE},
+					    {"internal", LAB_NET_INTERNAL},
+					    {"external", LAB_NET_EXTERNAL}};
+
 static const cyaml_strval_t registry_words[] = {{"static", LAB_REGISTRY_STATIC},
 						{"etcd", LAB_REGISTRY_ETCD}};
 
@@ -99,6 +103,19 @@ static const cyaml_schema_value_t part_value = {
 	CYAML_VALUE_MAPPING(CYAML_FLAG_DEFAULT, struct file_part, part_fields),
 };
 
+static const cyaml_schema_field_t uplink_fields[] = {
+	CYAML_FIELD_STRING_PTR("interface", OPT, struct file_uplink, interface, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("tap", OPT, struct file_uplink, tap, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("netns", OPT, struct file_uplink, netns, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("address", OPT, struct file_uplink, address, 0, TEXT_MAX),
+	CYAML_FIELD_STRING_PTR("address6", OPT, struct file_uplink, address6, 0, TEXT_MAX),
+	CYAML_FIELD_ENUM_PTR("tso", OPT | CYAML_FLAG_STRICT, struct file_uplink, tso, switch_words,
+			     ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_ENUM_PTR("checksum", OPT | CYAML_FLAG_STRICT, struct file_uplink, checksum,
+			     switch_words, ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t net_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", CYAML_FLAG_POINTER, struct file_net, name, 0, TEXT_MAX),
 	CYAML_FIELD_STRING_PTR("subnet", OPT, struct file_net, subnet, 0, TEXT_MAX),
@@ -110,6 +127,9 @@ static const cyaml_schema_field_t net_fields[] = {
 	CYAML_FIELD_STRING_PTR("gateway", OPT, struct file_net, gateway, 0, TEXT_MAX),
 	CYAML_FIELD_ENUM_PTR("mode", OPT | CYAML_FLAG_STRICT, struct file_net, mode, mode_words,
 			     ARRAY_SIZE(mode_words)),
+	CYAML_FIELD_ENUM_PTR("type", OPT | CYAML_FLAG_STRICT, struct file_net, type, type_words,
+			     ARRAY_SIZE(type_words)),
+	CYAML_FIELD_MAPPING_PTR("uplink", OPT, struct file_net, uplink, uplink_fields),
 	CYAML_FIELD_UINT_PTR("vni", OPT, struct file_net, vni),
 	CYAML_FIELD_UINT_PTR("max_routes", OPT, struct file_net, max_routes),
 	CYAML_FIELD_SEQUENCE("parts", OPT, struct file_net, parts, &part_value, 0, LAB_MAX_HOSTS),

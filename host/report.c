@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "host/run_capture.h"
+#include "host/run_uplink.h"
 #include "host/run_fabric.h"
 
 static json_t *str_or_null(const char *s)
@@ -126,11 +127,12 @@ static json_t *net_json(const struct run *run, unsigned int i)
 	for (unsigned int v = 0; v < run->lab->n_vms; v++)
 		for (unsigned int k = 0; k < run->lab->vms[v].n_nics; k++)
 			ports += run->lab->vms[v].nics[k].net == i;
-	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:I, s:o}", "name", net->name, "subnet",
+	return json_pack("{s:s, s:o, s:o, s:i, s:i, s:I, s:o, s:s, s:o}", "name", net->name, "subnet",
 			 str_or_null(net->cidr4), "subnet6", str_or_null(net->cidr6), "mtu",
 			 (int)net->mtu, "ports", (int)ports, "macs",
 			 (json_int_t)vsw_net_fdb(run->nets[i], NULL, 0), "services",
-			 netsvc_json(run->services[i]));
+			 netsvc_json(run->services[i]), "type", lab_net_type_name(net->type),
+			 "uplink", run_uplink_json(run, i));
 }
 
 static json_t *lab_json(const struct run *run)
@@ -211,5 +213,7 @@ json_t *report_stats(struct daemon *d, struct run_nic *only)
 			json_array_append_new(vnics, o);
 		}
 	}
-	return json_pack("{s:o, s:o}", "vnics", vnics, "workers", report_workers(d));
+	return json_pack("{s:o, s:o, s:o}", "vnics", vnics, "uplinks",
+			 only ? json_array() : run_uplinks_stats_json(run), "workers",
+			 report_workers(d));
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "host/run_capture.h"
+#include "host/run_uplink.h"
 #include "host/run_fabric.h"
 #include "host/vm_exec.h"
 
@@ -203,6 +204,7 @@ static void free_parts(struct run *run)
 	}
 	for (unsigned int i = 0; run->services && i < run->lab->n_nets; i++)
 		netsvc_stop(run->services[i]);
+	run_uplinks_stop(run);
 	for (unsigned int i = 0; run->nets && i < run->lab->n_nets; i++)
 		if (run->nets[i] && vsw_net_del(run->nets[i]))
 			log_err("network %s is still in use", run->lab->nets[i].name);

@@ -99,6 +99,7 @@ struct run {
 	uint64_t start_ns;
 	struct vsw_net **nets;
 	struct netsvc **services; /* by network; NULL: none */
+	struct uplink **uplinks;  /* by network; NULL: none; run_uplink.h */
 	struct policy_set *policy;
 	struct fabric *fabric;	  /* NULL: the lab is on this host alone */
 	struct fabric_net *fabric_net;

@@ -2,6 +2,7 @@
 /* Owns the start of a lab and its undoing when something fails. */
 #define LOG_TAG "lab"
 #include "host/run_internal.h"
+#include "host/run_uplink.h"
 #include "host/run_policy.h"
 #include "host/run_fabric.h"
 
@@ -128,6 +129,21 @@ static int make_nets(struct run *run)
 		}
 	}
 	return 0;
+}
+
+static int start_uplinks(struct run *run)
+{
+	char why[400];
+	int rc = run_uplinks_start(run, why, sizeof(why));
+
+	if (!rc)
+		return 0;
+	fail(run,
+	     rc == -EBUSY		      ? CTL_BUSY
+	     : rc == -ENODEV || rc == -ENOENT ? CTL_NOT_FOUND
+					      : CTL_SYSTEM_ERROR,
+	     NULL, NULL, "%s", why);
+	return -1;
 }
 
 static void on_service(void *arg, const char *name, json_t *data)
@@ -398,7 +414,7 @@ void run_up(struct daemon *d, struct control_req *req, const json_t *args)
 	run_tell_state(run, "starting");
 	log_info("%s: %s (%s), MSI-X %s", lab->name, run->kvm ? "KVM" : "TCG", d->kvm.reason,
 		 run->msix == VFUSER_MSIX_NATIVE ? "native" : "masquerade");
-	ok = make_nets(run) == 0;
+	ok = make_nets(run) == 0 && start_uplinks(run) == 0;
 	for (unsigned int i = 0; ok && i < lab->n_vms; i++)
 		ok = make_vm(run, &run->vms[i]) == 0;
 	ok = ok && start_policy(run) == 0;

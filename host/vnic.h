@@ -124,6 +124,8 @@ void vnic_on_vm_down(struct vnic *v);
 /* For query-status and stats; new references. */
 json_t *vnic_vf_json(const struct vnic *v);	   /* null: it has none */
 json_t *vnic_synthetic_json(const struct vnic *v); /* the same */
+/* The figures of a port, as in there. */
+json_t *vnic_port_json(const struct vsw_port *port);
 json_t *vnic_stats_json(const struct vnic *v);
 
 #endif

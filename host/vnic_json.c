@@ -101,7 +101,7 @@ static json_t *drops_json(const _Atomic uint64_t drops[VSW_N_DROPS])
 	return o;
 }
 
-static json_t *port_json(const struct vsw_port *port)
+json_t *vnic_port_json(const struct vsw_port *port)
 {
 	const struct vsw_port_stats *st = &port->stats;
 	json_t *o = json_object();
@@ -267,18 +267,18 @@ json_t *vnic_stats_json(const struct vnic *v)
 {
 	static struct mana_info info;
 	json_t *o = json_pack("{s:s, s:o, s:o}", "id", v->id, "port",
-			      port_json(vsw_nic_port(v->nic)), "receive", park_json(v->nic));
+			      vnic_port_json(vsw_nic_port(v->nic)), "receive", park_json(v->nic));
 	json_t *paths = json_object();
 
 	if (v->mana) {
 		mana_get_info(v->mana, &info);
-		json_object_set_new(paths, "vf", port_json(mana_port(v->mana, 0)));
+		json_object_set_new(paths, "vf", vnic_port_json(mana_port(v->mana, 0)));
 		json_object_set_new(o, "mana", mana_json(&info));
 		json_object_set_new(o, "queues", queues_json(v->mana, info.vports[0].max_queues));
 		json_object_set_new(o, "vfio_user", vfuser_json(v->mana));
 	}
 	if (v->vhost) {
-		json_object_set_new(paths, "synthetic", port_json(vhost_port(v->vhost)));
+		json_object_set_new(paths, "synthetic", vnic_port_json(vhost_port(v->vhost)));
 		json_object_set_new(o, "vhost", vhost_json(v->vhost));
 		json_object_set_new(o, "synthetic_queues", vhost_queues_json(v->vhost));
 	}
