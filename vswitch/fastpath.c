@@ -86,6 +86,14 @@ static bool has_vlans(const struct vsw_port *port)
 	return f && f->conf.vlan.mode != VLAN_NONE;
 }
 
+/* A guard of the sender's port that looks beyond the key. */
+static bool is_guarded(const struct vsw_port *from, const struct pkt *pkt)
+{
+	const struct port_features *f = features_of(from);
+
+	return f && guard_each_packet(f->conf.guards, pkt);
+}
+
 void fast_offer(struct burst *b, unsigned int i)
 {
 	struct special *s = b->special;
@@ -102,7 +110,7 @@ void fast_offer(struct burst *b, unsigned int i)
 	v = policy_of(to, s->epoch, &pp);
 	if ((!s->v && !v) || has_vlans(b->from) || has_vlans(to))
 		return;
-	if (!key_from(&key, &hash, b->sent[i]))
+	if (is_guarded(b->from, b->sent[i]) || !key_from(&key, &hash, b->sent[i]))
 		return;
 	if (!offer_stop(&fast, POLICY_OUT, &at->stop[POLICY_OUT], s->v, b->sent[i]) ||
 	    !offer_stop(&fast, POLICY_IN, &at->stop[POLICY_IN], v, b->sent[i]))

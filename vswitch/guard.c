@@ -59,6 +59,21 @@ static bool any_of(uint16_t a, uint16_t b, uint16_t x, uint16_t y)
 	return a == x || a == y || b == x || b == y;
 }
 
+/* In one of the families' ports. */
+static bool is_dhcp(const struct pkt *p, const uint8_t *udp)
+{
+	uint16_t sport = be16_load(udp), dport = be16_load(udp + 2);
+
+	return p->l3 == PKT_L3_IPV4 ? any_of(sport, dport, DHCP_SERVER, DHCP_CLIENT)
+				    : any_of(sport, dport, DHCP6_SERVER, DHCP6_CLIENT);
+}
+
+bool guard_each_packet(unsigned int guards, const struct pkt *pkt)
+{
+	return (guards & GUARD_DHCP) && pkt->l4 == PKT_L4_UDP &&
+	       is_dhcp(pkt, pkt->hdr + pkt->l4_off);
+}
+
 /*
  * Clients take answers from any port of the server's, some whatever port they are sent to: what has
  * one of the ports and is no client's request is a server's.
@@ -68,14 +83,10 @@ static bool is_dhcp_server(const struct pkt *p)
 	bool v4 = p->l3 == PKT_L3_IPV4;
 	const uint8_t *udp;
 	enum sight s = look(p, IPPROTO_UDP, 3, &udp);
-	uint16_t sport, dport;
 
 	if (s != SEEN)
 		return s == HIDDEN;
-	sport = be16_load(udp);
-	dport = be16_load(udp + 2);
-	if (v4 ? !any_of(sport, dport, DHCP_SERVER, DHCP_CLIENT)
-	       : !any_of(sport, dport, DHCP6_SERVER, DHCP6_CLIENT))
+	if (!is_dhcp(p, udp))
 		return false;
 	if (look(p, IPPROTO_UDP, 8, &udp) != SEEN)
 		return true;

@@ -13,6 +13,7 @@
 #ifndef HVLAB_VSWITCH_GUARD_H
 #define HVLAB_VSWITCH_GUARD_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "vswitch/packet.h"
@@ -20,6 +21,9 @@
 #define GUARD_MAC    0x1u
 #define GUARD_DHCP   0x2u
 #define GUARD_ROUTER 0x4u
+
+/* Must each packet of this connection be looked at, since the first says nothing of the next? */
+bool guard_each_packet(unsigned int guards, const struct pkt *pkt);
 
 /* @mac: the port's own. @pkt: parsed. VSW_DROP_NONE, _SPOOF, _DHCP_GUARD or _ROUTER_GUARD. */
 enum vsw_drop guard_check(unsigned int guards, const uint8_t mac[6], const struct pkt *pkt);

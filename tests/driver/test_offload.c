@@ -5,6 +5,7 @@
  */
 #include "tests/driver/rig.h"
 #include "vswitch/policy/policy.h"
+#include "vswitch/port_features.h"
 #include "vswitch/vswitch.h"
 
 #define ENTRIES 8
@@ -114,6 +115,39 @@ static void only_the_first_packet_visits_the_switch(void **state)
 	i = info(r, 1);
 	assert_int_equal(i.flow_exceptions, 1);
 	assert_int_equal(i.flow_hits, 4);
+}
+
+/* DHCP of a guest: a request, or what only a server says. */
+static void dhcp(struct rig *r, uint8_t op)
+{
+	struct frame_spec s = rig_spec(r, 0, 1, 4, IPPROTO_UDP, 240);
+
+	s.sport = s.dport = 67;
+	frame_build(&r->f, &s);
+	r->f.data[r->f.payload] = op;
+	frame_sum(&r->f);
+	rig_send(r, 0, &r->f, NULL);
+}
+
+/* A connection that began as a relay's does not carry a server's words past the guard. */
+static void a_guard_looks_at_each_packet(void **state)
+{
+	struct rig *r = *state;
+	struct vsw_port *port = mana_port(r->lab.mana[0], 0);
+	struct vsw_features f = {.guards = GUARD_DHCP | GUARD_MAC};
+
+	assert_int_equal(vsw_port_set_features(port, &f), 0);
+	for (unsigned int k = 0; k < 4; k++) {
+		dhcp(r, 1);
+		rig_expect(r, 1, &r->f, NULL);
+	}
+	dhcp(r, 2);
+	assert_int_equal(atomic_load(&port->stats.tx_drops[VSW_DROP_DHCP_GUARD]), 1);
+	assert_int_equal(info(r, 0).flow_hits, 0);
+	/* Other connections are the adapter's as before. */
+	passes(r, 0, 1000, 53);
+	passes(r, 0, 1000, 53);
+	assert_int_equal(info(r, 0).flow_hits, 1);
 }
 
 struct counted {
@@ -300,6 +334,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		TEST(only_the_first_packet_visits_the_switch),
+		TEST(a_guard_looks_at_each_packet),
 		TEST(counters_flow_back),
 		TEST(a_new_policy_makes_the_next_packet_an_exception),
 		TEST(a_connection_that_is_ended_is_no_flow_any_more),
