@@ -25,15 +25,24 @@
 		 .type = ARG_STRING,                                                               \
 		 .values = "none|source|destination",                                              \
 		 .doc = "copies of packets from it, or to it"},                                    \
+		{.name = "storm_pps",                                                              \
+		 .type = ARG_INT,                                                                  \
+		 .min = 0,                                                                         \
+		 .max = UINT32_MAX,                                                                \
+		 .doc = "most frames a second of broadcast, multicast and unknown unicast; 0: "    \
+			"any"},                                                                    \
+		{.name = "offload",                                                                \
+		 .type = ARG_BOOL,                                                                 \
+		 .doc = "the VF sends known flows by itself"},                                     \
 	{                                                                                          \
-		.name = "storm_pps", .type = ARG_INT, .min = 0, .max = UINT32_MAX,                 \
-		.doc = "most frames a second of broadcast, multicast and unknown unicast; 0: any"  \
+		.name = "offload_flows", .type = ARG_INT, .min = 1, .max = LAB_OFFLOAD_FLOWS_MAX,  \
+		.doc = "how many it can hold"                                                      \
 	}
 
 static bool any_feature(const json_t *args)
 {
-	static const char *const keys[] = {"vlan",	   "mac_spoofing", "dhcp_guard",
-					   "router_guard", "mirror",	   "storm_pps"};
+	static const char *const keys[] = {"vlan",   "mac_spoofing", "dhcp_guard", "router_guard",
+					   "mirror", "storm_pps",    "offload",	   "offload_flows"};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
 		if (json_object_get(args, keys[i]))
@@ -57,6 +66,8 @@ static bool take_features(struct control_req *req, const json_t *args, struct la
 	f->dhcp_guard = args_bool(args, "dhcp_guard", f->dhcp_guard);
 	f->router_guard = args_bool(args, "router_guard", f->router_guard);
 	f->storm_pps = (uint32_t)args_int(args, "storm_pps", f->storm_pps);
+	f->offload = args_bool(args, "offload", f->offload);
+	f->offload_flows = (uint32_t)args_int(args, "offload_flows", f->offload_flows);
 	return true;
 }
 

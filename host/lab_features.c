@@ -34,7 +34,9 @@ int lab_mirror_parse(const char *word)
 
 void lab_features_init(struct lab_features *f)
 {
-	*f = (struct lab_features){.vlan = "none", .mac_spoofing = true};
+	*f = (struct lab_features){.vlan = "none", .mac_spoofing = true,
+				   .offload = true,
+				   .offload_flows = LAB_OFFLOAD_FLOWS};
 }
 
 static json_t *on_off(bool on, bool words)
@@ -50,6 +52,8 @@ void lab_features_to_json(const struct lab_features *f, json_t *o, bool words)
 	json_object_set_new(o, "router_guard", on_off(f->router_guard, words));
 	json_object_set_new(o, "mirror", json_string(lab_mirror_name(f->mirror)));
 	json_object_set_new(o, "storm_pps", json_integer(f->storm_pps));
+	json_object_set_new(o, "offload", on_off(f->offload, words));
+	json_object_set_new(o, "offload_flows", json_integer(f->offload_flows));
 }
 
 /* ---- VLANs: words ---- */

@@ -25,13 +25,19 @@ int lab_mirror_parse(const char *word);
  * @vlan:	as lab_vlan_parse() writes it
  * @mac_spoofing: the guest may send with other source addresses than the NIC's
  * @storm_pps:	0: no limit
+ * @offload:	the VF sends flows by itself once the switch has judged their first packets
+ * @offload_flows: how many it can hold, 1..LAB_OFFLOAD_FLOWS_MAX
  */
 struct lab_features {
 	char vlan[LAB_VLAN_TEXT];
 	bool mac_spoofing, dhcp_guard, router_guard;
 	enum lab_mirror mirror;
 	uint32_t storm_pps;
+	bool offload;
+	uint32_t offload_flows;
 };
+#define LAB_OFFLOAD_FLOWS     4096
+#define LAB_OFFLOAD_FLOWS_MAX (1u << 20)
 
 /* The defaults: nothing of it, every source address. */
 void lab_features_init(struct lab_features *f);

@@ -60,7 +60,8 @@ struct file_nic {
 	char *vlan;
 	enum file_switch *mac_spoofing, *dhcp_guard, *router_guard;
 	enum lab_mirror *mirror;
-	uint32_t *storm_pps;
+	uint32_t *storm_pps, *offload_flows;
+	enum file_switch *offload;
 };
 
 struct file_vm {

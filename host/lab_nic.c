@@ -129,6 +129,10 @@ static void check_features(struct lab_doc *ld, const char *at, const struct file
 	to->mirror = f->mirror ? *f->mirror : to->mirror;
 	to->storm_pps = lab_check_range(ld, lab_path("%s.storm_pps", at).s, f->storm_pps, 0,
 					UINT32_MAX, to->storm_pps, "");
+	to->offload = is_on(f->offload, to->offload);
+	to->offload_flows = lab_check_range(ld, lab_path("%s.offload_flows", at).s,
+					    f->offload_flows, 1, LAB_OFFLOAD_FLOWS_MAX,
+					    to->offload_flows, "");
 }
 
 static void check_nic(struct lab_doc *ld, const char *at, const struct file_nic *f,

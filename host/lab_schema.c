@@ -63,6 +63,9 @@ static const cyaml_schema_field_t nic_fields[] = {
 	CYAML_FIELD_ENUM_PTR("mirror", OPT | CYAML_FLAG_STRICT, struct file_nic, mirror,
 			     mirror_words, ARRAY_SIZE(mirror_words)),
 	CYAML_FIELD_UINT_PTR("storm_pps", OPT, struct file_nic, storm_pps),
+	CYAML_FIELD_ENUM_PTR("offload", OPT | CYAML_FLAG_STRICT, struct file_nic, offload,
+			     switch_words, ARRAY_SIZE(switch_words)),
+	CYAML_FIELD_UINT_PTR("offload_flows", OPT, struct file_nic, offload_flows),
 	CYAML_FIELD_END,
 };
 static const cyaml_schema_value_t nic_value = {

@@ -414,7 +414,8 @@ static int make_mana(struct vnic *v, const char **what)
 		.n_vports = 1,
 		.vports[0] = {.max_queues = LAB_QUEUES_MAX, /* mana_queues_set() below */
 			      .mtu = nic->mtu,
-			      .link_mbps = nic->link_mbps},
+			      .link_mbps = nic->link_mbps,
+			      .max_flows = vnic_max_flows(&nic->features)},
 		.msix_mode = v->msix,
 		.moderation = moderations[nic->moderation],
 		.event = on_mana_event,

@@ -6,6 +6,11 @@
 #include "vswitch/nic.h"
 #include "vswitch/port_features.h"
 
+uint32_t vnic_max_flows(const struct lab_features *f)
+{
+	return f->offload ? f->offload_flows : 0;
+}
+
 int vnic_features_set(struct vnic *v, const struct lab_features *f)
 {
 	struct vsw_features to = {.mirror = f->mirror == LAB_MIRROR_SOURCE ? VSW_MIRROR_SOURCE
@@ -13,7 +18,9 @@ int vnic_features_set(struct vnic *v, const struct lab_features *f)
 						    ? VSW_MIRROR_DESTINATION
 						    : VSW_MIRROR_NONE,
 				  .storm_pps = f->storm_pps};
+	struct mana_info info;
 	char why[160];
+	int rc;
 
 	if (lab_vlan_parse(f->vlan, &to.vlan, NULL, why, sizeof(why)))
 		return -EINVAL;
@@ -23,5 +30,12 @@ int vnic_features_set(struct vnic *v, const struct lab_features *f)
 		to.guards |= GUARD_DHCP;
 	if (f->router_guard)
 		to.guards |= GUARD_ROUTER;
-	return vsw_port_set_features(vsw_nic_port(v->nic), &to);
+	rc = vsw_port_set_features(vsw_nic_port(v->nic), &to);
+	if (rc || !v->mana)
+		return rc;
+	/* A change of size empties the table, so only when it is one. */
+	mana_get_info(v->mana, &info);
+	return info.vports[0].max_flows == vnic_max_flows(f)
+		       ? 0
+		       : mana_flows_set(v->mana, 0, vnic_max_flows(f));
 }

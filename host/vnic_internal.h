@@ -64,4 +64,7 @@ struct vnic {
 /* A guest's string; what is not UTF-8 becomes '?'. A new reference. */
 json_t *vnic_guest_string(const char *s);
 
+/* vnic_features.c: size of the VF's flow table. */
+uint32_t vnic_max_flows(const struct lab_features *f);
+
 #endif

@@ -154,6 +154,13 @@ static json_t *mana_json(const struct mana_info *info)
 		{"cqes", vp->cqes},
 		{"eqes", vp->eqes},
 		{"doorbells", vp->doorbells},
+		{"offload_flows", vp->flows},
+		{"offload_max_flows", vp->max_flows},
+		{"offload_hits", vp->flow_hits},
+		{"offload_exceptions", vp->flow_exceptions},
+		{"offload_added", vp->flows_added},
+		{"offload_removed", vp->flows_removed},
+		{"offload_refused", vp->flows_refused},
 	};
 	json_t *o = json_pack("{s:b, s:b, s:b, s:b, s:b}", "connected", info->connected, "hwc",
 			      info->hwc_up, "driven", vp->driven, "link", vp->link, "rss", vp->rss);

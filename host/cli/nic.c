@@ -30,9 +30,11 @@ enum {
 	OPT_ROUTER_GUARD,
 	OPT_MIRROR,
 	OPT_STORM_PPS,
+	OPT_OFFLOAD,
+	OPT_OFFLOAD_FLOWS,
 };
 
-#define FEATURES    "vlan mac-spoofing dhcp-guard router-guard mirror storm-pps"
+#define FEATURES    "vlan mac-spoofing dhcp-guard router-guard mirror storm-pps offload offload-flows"
 #define MAX_COUNT   16
 #define MAX_TARGETS 64
 
@@ -78,6 +80,13 @@ static void feature_option(struct cli *cli, int opt)
 	case OPT_STORM_PPS:
 		put("storm_pps",
 		    json_integer(cli_number(cli, "--storm-pps", optarg, 0, UINT32_MAX)));
+		break;
+	case OPT_OFFLOAD:
+		put("offload", on_off(cli, "--offload", optarg, "on", "on|off"));
+		break;
+	case OPT_OFFLOAD_FLOWS:
+		put("offload_flows",
+		    json_integer(cli_number(cli, "--offload-flows", optarg, 1, 1 << 20)));
 		break;
 	}
 }
@@ -353,6 +362,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		{"router-guard", required_argument, NULL, OPT_ROUTER_GUARD},
 		{"mirror", required_argument, NULL, OPT_MIRROR},
 		{"storm-pps", required_argument, NULL, OPT_STORM_PPS},
+		{"offload", required_argument, NULL, OPT_OFFLOAD},
+		{"offload-flows", required_argument, NULL, OPT_OFFLOAD_FLOWS},
 		{0},
 	};
 	const char *given[ARRAY_SIZE(longs)];
@@ -427,7 +438,11 @@ const struct cli_command cmd_nic = {
 		"  --router-guard on|off  on: it may be no router\n"
 		"  --mirror M      source: its packets are copied to those of destination; none\n"
 		"  --storm-pps N   most frames a second of broadcast, multicast and unknown unicast;\n"
-		"                  0: any\n\n"
+		"                  0: any\n"
+		"  --offload on|off       the VF sends known flows by itself; off: each packet visits "
+		"the\n"
+		"                  switch\n"
+		"  --offload-flows N      how many flows it can hold, 1 to 1048576; default 4096\n\n"
 		"Examples:\n"
 		"  hvlab nic add a --network blue --wait\n"
 		"  hvlab nic add a --count 7 --wait=60 --json | jq -r '.[].nic.id'\n"

@@ -133,9 +133,11 @@ class NicTest(CliTest):
         daemon = self.adding(**{"nic-set": lambda a, f, c: {"nic": nic("eth0"), "steps": []}})
         self.check(self.hvlab("nic", "set", "a/eth0", "--vlan", "trunk 10-20 native 1",
                               "--mac-spoofing", "off", "--dhcp-guard", "on", "--router-guard",
-                              "off", "--mirror", "source", "--storm-pps", "100"), 0)
+                              "off", "--mirror", "source", "--storm-pps", "100", "--offload",
+                              "off", "--offload-flows", "9"), 0)
         features = {"vlan": "trunk 10-20 native 1", "mac_spoofing": False, "dhcp_guard": True,
-                    "router_guard": False, "mirror": "source", "storm_pps": 100}
+                    "router_guard": False, "mirror": "source", "storm_pps": 100,
+                    "offload": False, "offload_flows": 9}
         self.assertEqual(daemon.seen("nic-set"), [
             {"vnic": "a/eth0", **features, "wait": False}])
         self.check(self.hvlab("nic", "add", "a", "--vlan", "access 7", "--mirror", "none"), 0)
@@ -143,7 +145,8 @@ class NicTest(CliTest):
             {"vm": "a", "vlan": "access 7", "mirror": "none", "wait": False}])
         for args, text in ((["--mirror", "both"], '"both" is none of none, source, destination'),
                            (["--mac-spoofing", "no"], '"no" is none of on, off'),
-                           (["--storm-pps", "-1"], "--storm-pps")):
+                           (["--storm-pps", "-1"], "--storm-pps"),
+                           (["--offload-flows", "0"], "--offload-flows")):
             self.check(self.hvlab("nic", "set", "a/eth0", *args), 2, err=text)
         self.check(self.hvlab("nic", "del", "a/eth0", "--vlan", "none"), 2, err="--vlan")
 

@@ -35,6 +35,8 @@ static void by_default_there_is_none(void **state)
 	assert_false(f->dhcp_guard || f->router_guard);
 	assert_int_equal(f->mirror, LAB_MIRROR_NONE);
 	assert_int_equal(f->storm_pps, 0);
+	assert_true(f->offload);
+	assert_int_equal(f->offload_flows, 4096);
 	lab_free(lab);
 }
 
@@ -47,7 +49,8 @@ static void all_of_it_can_be_given_and_read_again(void **state)
 			       "      - {vlan: 10, mac_spoofing: off, dhcp_guard: on}\n"
 			       "      - {vlan: 'trunk 20-30,7 native 5', router_guard: on,\n"
 			       "         mirror: source, storm_pps: 100}\n"
-			       "      - {vlan: untagged, mirror: destination}\n");
+			       "      - {vlan: untagged, mirror: destination, offload: off,\n"
+			       "         offload_flows: 10}\n");
 	json_t *json = lab_to_json(lab);
 	char *text = json_dumps(json, 0);
 	struct lab *again = load(text);
@@ -64,6 +67,8 @@ static void all_of_it_can_be_given_and_read_again(void **state)
 	assert_int_equal(lab->vms[0].nics[1].features.mirror, LAB_MIRROR_SOURCE);
 	assert_int_equal(lab->vms[0].nics[1].features.storm_pps, 100);
 	assert_int_equal(lab->vms[0].nics[2].features.mirror, LAB_MIRROR_DESTINATION);
+	assert_false(lab->vms[0].nics[2].features.offload);
+	assert_int_equal(lab->vms[0].nics[2].features.offload_flows, 10);
 	free(text);
 	json_decref(json);
 	lab_free(again);
@@ -82,6 +87,8 @@ static void mistakes_name_key_and_remedy(void **state)
 		{"router_guard: none", "router_guard", "not possible here", "on, off"},
 		{"mirror: both", "mirror", "not possible here", "destination"},
 		{"storm_pps: -1", "storm_pps", "not a whole number", ""},
+		{"offload: maybe", "offload", "not possible here", "on, off"},
+		{"offload_flows: 0", "offload_flows", "", ""},
 	};
 
 	(void)state;
