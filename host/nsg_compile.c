@@ -82,20 +82,11 @@ static void add_prefix(struct build *b, struct prefixes *l, const struct policy_
 	l->p[l->n++] = *p;
 }
 
-/* An IPv6 prefix so short that it would have all of IPv4 in it: split until that is apart. */
-static void add_prefix6(struct build *b, struct prefixes *l, struct policy_prefix p)
+/* All of IPv6 in two halves: as one it would be all of IPv4 too. */
+static void add_all6(struct build *b, struct prefixes *l)
 {
-	if (memcmp(p.addr, mapped.addr, sizeof(p.addr)) == 0 && p.len == 96)
-		return;
-	for (unsigned int i = 0; i < p.len; i++)
-		if ((p.addr[i / 8] ^ mapped.addr[i / 8]) & 0x80u >> i % 8) {
-			add_prefix(b, l, &p);
-			return;
-		}
-	p.len++;
-	add_prefix6(b, l, p);
-	p.addr[(p.len - 1) / 8] |= (uint8_t)(0x80u >> (p.len - 1) % 8);
-	add_prefix6(b, l, p);
+	add_prefix(b, l, &(struct policy_prefix){.len = 1});
+	add_prefix(b, l, &(struct policy_prefix){.addr = {0x80}, .len = 1});
 }
 
 static void add_addr(struct build *b, struct prefixes *l, const struct nsg_addr *a)
@@ -103,10 +94,10 @@ static void add_addr(struct build *b, struct prefixes *l, const struct nsg_addr 
 	struct nsg_list list;
 
 	if (a->kind == NSG_ADDR_PREFIX) {
-		if (a->prefix.len >= 96)
+		if (a->prefix.len)
 			add_prefix(b, l, &a->prefix);
 		else
-			add_prefix6(b, l, a->prefix);
+			add_all6(b, l);
 		return;
 	}
 	list = a->kind == NSG_ADDR_ASG ? nsg_world_asg(b->w, a->asg)

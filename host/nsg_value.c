@@ -305,6 +305,14 @@ void nsg_read_prefixes(struct nsg_node v, struct policy_prefix **list, uint32_t 
 		if (!slot)
 			return;
 		*slot = p;
+		/* All of IPv6 in two halves: a length of 0 would be all of IPv4 too. */
+		if (p.len)
+			continue;
+		slot->len = 1;
+		slot = nsg_append(v.d, list, n, sizeof(*slot));
+		if (!slot)
+			return;
+		*slot = (struct policy_prefix){.addr = {0x80}, .len = 1};
 	}
 }
 
