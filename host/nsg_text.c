@@ -124,6 +124,10 @@ static json_t *acl_rule_json(const struct nsg_acl_rule *r, bool basic)
 	if (basic) {
 		put_mac(o, "local_mac", r->has_local_mac, r->local_mac);
 		put_mac(o, "remote_mac", r->has_remote_mac, r->remote_mac);
+		/* One of them must stand there. */
+		if (!r->has_local_mac && !r->has_remote_mac && !r->local.n_addrs &&
+		    !r->remote.n_addrs)
+			json_object_set_new(o, "remote", json_string("any"));
 		if (r->action == NSG_ACL_METER)
 			json_object_set_new(o, "meter", json_string(r->meter));
 		return o;
