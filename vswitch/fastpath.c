@@ -210,6 +210,20 @@ static bool fill(struct burst *b, unsigned int i, const struct vsw_fast *fast)
 	return true;
 }
 
+/* The connections of all of them are on their way before the first is looked at. */
+static void fetch_flows(const struct vsw_fast *const *fast, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++)
+		for (unsigned int dir = 0; dir < POLICY_N_DIRS; dir++) {
+			struct flow *f = fast[i]->flow[dir];
+
+			if (!f)
+				continue;
+			__builtin_prefetch(f);
+			__builtin_prefetch(&f->count[dir], 1);
+		}
+}
+
 static unsigned int send_fast(struct burst *b, const struct vsw_fast *const *fast,
 			      struct pkt **pkts, unsigned int n, bool *stale)
 {
@@ -228,6 +242,7 @@ static unsigned int send_fast(struct burst *b, const struct vsw_fast *const *fas
 		unsigned int mark = special_enter(), want = 0, got;
 
 		b->sent = pkts + done;
+		fetch_flows(fast + done, MIN(n - done, SPECIAL_CHUNK));
 		while (done + want < n && want < SPECIAL_CHUNK && fill(b, want, fast[done + want]))
 			want++;
 		*stale = done + want < n && want < SPECIAL_CHUNK;

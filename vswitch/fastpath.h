@@ -37,7 +37,14 @@ struct vsw_fast_key {
 
 static inline bool vsw_fast_key_same(const struct vsw_fast_key *a, const struct vsw_fast_key *b)
 {
-	return !memcmp(a, b, sizeof(*a));
+	uint64_t x, y, diff = 0;
+
+	for (unsigned int i = 0; i < sizeof(*a); i += sizeof(x)) {
+		memcpy(&x, (const uint8_t *)a + i, sizeof(x));
+		memcpy(&y, (const uint8_t *)b + i, sizeof(y));
+		diff |= x ^ y;
+	}
+	return !diff;
 }
 
 /*

@@ -148,7 +148,7 @@ struct flow {
 	_Atomic uint32_t gen;
 	_Atomic uint8_t state, flags;
 	uint8_t origin, share;
-	uint32_t idle_ms; /* 0: by state */
+	_Atomic uint32_t serial; /* of the record's use: another connection has another */
 	_Atomic(struct flow_extra *) extra;
 
 	struct flow_count count[POLICY_N_DIRS];
@@ -159,8 +159,8 @@ struct flow {
 	int8_t nat_layer;
 	uint8_t layer, group;
 	uint32_t rule;
+	uint32_t idle_ms; /* 0: by state */
 	_Atomic bool offload;
-	_Atomic uint32_t serial; /* of the record's use: another connection has another */
 } __attribute__((aligned(64)));
 
 /* ---- Tables: table.c ----------------------------------------------------------------------- */
