@@ -20,6 +20,7 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "emulator/mana/flowtab.h"
 #include "tests/bench/bench_rules.h"
 #include "tests/lib/rng.h"
 #include "vswitch/flow/flow.h"
@@ -43,6 +44,12 @@ struct sink {
 };
 #define SINK_SIZE (1u << 20)
 
+/* A sender with the flow table of a NIC, off but in the cases that are about it. */
+struct nic {
+	struct vsw_port port;
+	struct flowtab flows;
+};
+
 struct table {
 	unsigned int n_rules;
 	struct policy *policy;
@@ -55,7 +62,8 @@ static struct vsw *vsw;
  * MANY connections; the same with MOST.
  */
 #define N_NETS 3
-static struct null_port from[N_NETS], to[N_NETS];
+static struct nic from[N_NETS];
+static struct null_port to[N_NETS];
 static struct sink sink[N_NETS];
 static struct pkt pkt[BURST], *pkts[BURST];
 static uint8_t frames[BURST][2048];
@@ -98,6 +106,24 @@ static unsigned int sink_deliver(struct vsw_port *port, struct pkt **list, unsig
 }
 
 static const struct vsw_port_ops sink_ops = {.deliver = sink_deliver};
+
+static unsigned int nic_deliver(struct vsw_port *port, struct pkt **list, unsigned int n)
+{
+	uint64_t bytes = 0;
+
+	for (unsigned int i = 0; i < n; i++)
+		bytes += list[i]->len;
+	vsw_port_received(port, n, bytes);
+	return n;
+}
+
+static void nic_program(struct vsw_port *port, const struct vsw_fast_key *key, uint32_t hash,
+			const struct vsw_fast *fast)
+{
+	flowtab_add(&CONTAINER_OF(port, struct nic, port)->flows, key, hash, fast);
+}
+
+static const struct vsw_port_ops nic_ops = {.deliver = nic_deliver, .program = nic_program};
 
 /* ---- Packets ------------------------------------------------------------------------------- */
 
@@ -157,25 +183,33 @@ static void send_all(struct vsw_port *port)
 		abort();
 }
 
+static void nic_send_all(struct nic *nic)
+{
+	if (flowtab_send(&nic->flows, pkts, BURST) != BURST)
+		abort();
+}
+
 /* ---- Measuring ----------------------------------------------------------------------------- */
 
 /**
  * struct load - What is sent
  * @rules: -1: no policy
  * @copy:	to a receiver that stores
+ * @offload:	the sender's NIC has room for all the connections
  */
 struct load {
 	const char *what;
 	int rules;
 	uint32_t flows, miss, len;
-	bool copy;
+	bool copy, offload;
 };
 
 static void tell(const struct load *l, double ns)
 {
 	printf("%s{\"what\": \"%s\", \"rules\": %d, \"flows\": %u, \"miss_per_mille\": %u, "
-	       "\"bytes\": %u, \"ns\": %.2f}",
-	       first_line ? "" : ", ", l->what, l->rules, l->flows, l->miss, l->len, ns);
+	       "\"bytes\": %u, \"offload\": %s, \"ns\": %.2f}",
+	       first_line ? "" : ", ", l->what, l->rules, l->flows, l->miss, l->len,
+	       l->offload ? "true" : "false", ns);
 	first_line = false;
 }
 
@@ -199,6 +233,22 @@ static void learn(struct vsw_port *there, unsigned int dst, struct vsw_port *bac
 	}
 }
 
+/* Without offload what is sent takes the same way as from a port that has no table. */
+static void warm_up(const struct load *l, struct nic *nic)
+{
+	if (flowtab_resize(&nic->flows, &nic->port, l->offload ? FLOWTAB_MAX : 0))
+		abort();
+	for (uint32_t f = 0; l->offload && f < l->flows; f += BURST) {
+		for (unsigned int i = 0; i < BURST; i++)
+			set_client(&pkt[i], MIN(f + i, l->flows - 1), false);
+		nic_send_all(nic);
+	}
+	for (unsigned int i = 0; i < 100; i++) {
+		pick_clients(l->flows, 0);
+		nic_send_all(nic);
+	}
+}
+
 static void run(const struct load *l, struct policy *p)
 {
 	unsigned int net = l->rules < 0 ? 0 : l->miss || l->flows > 100000 ? 2 : 1;
@@ -215,20 +265,18 @@ static void run(const struct load *l, struct policy *p)
 		learn(&from[net].port, dst, receiver, l->flows);
 	}
 	make_packets(l->len, 1, dst, false);
-	for (unsigned int i = 0; i < 100; i++) {
-		pick_clients(l->flows, 0);
-		send_all(&from[net].port);
-	}
+	warm_up(l, &from[net]);
 	start = cpu_ns();
 	do {
 		for (unsigned int k = 0; k < 32; k++) {
 			pick_clients(l->flows, l->miss);
-			send_all(&from[net].port);
+			nic_send_all(&from[net]);
 		}
 		n += 32 * BURST;
 		end = cpu_ns();
 	} while (end - start < span_ns);
 	tell(l, (double)(end - start) / (double)n);
+	flowtab_clear(&from[net].flows);
 	if (!net)
 		return;
 	vsw_port_flows_cut(receiver, every_one, NULL);
@@ -383,13 +431,13 @@ static void all_cases(const struct table *tables, unsigned int n_tables)
 	for (unsigned int t = 0; t < n_tables; t++) {
 		l = (struct load){
 			.what = "send and copy", .copy = true, .rules = (int)tables[t].n_rules};
-		for (unsigned int s = 0; s < ARRAY_SIZE(sizes); s++)
-			for (unsigned int f = 0; f < ARRAY_SIZE(flows); f++) {
-				l.len = sizes[s];
-				l.flows = flows[f];
-				run(&l, tables[t].policy);
-			}
-		l.copy = false;
+		for (unsigned int k = 0; k < 2 * ARRAY_SIZE(sizes) * ARRAY_SIZE(flows); k++) {
+			l.offload = k & 1;
+			l.flows = flows[k / 2 % ARRAY_SIZE(flows)];
+			l.len = sizes[k / 2 / ARRAY_SIZE(flows)];
+			run(&l, tables[t].policy);
+		}
+		l.copy = l.offload = false;
 		l.what = "send";
 		l.len = 64;
 		for (unsigned int f = 0; f < ARRAY_SIZE(flows); f += 2) {
@@ -416,7 +464,9 @@ static void setup(void)
 		struct vsw_net *net = vsw_net_add(vsw, &conf);
 
 		mac(m, 1);
-		null_port_init(&from[i], "from", m);
+		vsw_port_init(&from[i].port, &nic_ops, "from", m);
+		atomic_store(&from[i].port.link, true);
+		atomic_store(&from[i].port.receiving, true);
 		mac(m, 2);
 		null_port_init(&to[i], "to", m);
 		mac(m, 3);
