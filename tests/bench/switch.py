@@ -1,11 +1,14 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
-"""What policy costs: hvlab's switch beside Open vSwitch with DPDK, between two vhost-user ports.
+"""What policy costs, in three parts.
 
-One core switches, the other generates (bench_flows): UDP frames of N connections, from one port to
-the other, as fast as they come back. Both switches live through the whole run, each with a
-generator of its own, stopped (SIGSTOP) while it is not their turn; a case measures one and then the
-other within seconds, so that what else runs on the machine hits both.
+ports: hvlab's switch beside Open vSwitch with DPDK, between two vhost-user ports. One core
+switches, the other generates (bench_flows): UDP frames of N connections, from one port to the
+other, as fast as they come back. Both switches live through the whole run, each with a generator of
+its own, stopped (SIGSTOP) while it is not their turn; a case measures one and then the other within
+seconds, so that what else runs on the machine hits both.
+inside: the same in one thread, without rings, in nanoseconds, offloaded flows too, and by step.
+tunnel: through VXLAN, over the loopback.
 """
 
 import argparse
@@ -18,12 +21,14 @@ import sys
 sys.dont_write_bytecode = True
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-import paths  # noqa: E402  (the path is set above)
+import inside  # noqa: E402  (the path is set above)
+import paths  # noqa: E402
 import peers  # noqa: E402
 import rules  # noqa: E402
 from partslib.common import Cache, PartsError  # noqa: E402
 from paths import BenchError, say  # noqa: E402
 
+PARTS = ("ports", "inside", "tunnel")
 TABLES = ("none", "stateless", "stateful")
 MANY_FLOWS = 1 << 18        # records of hvlab's table
 MOST_FLOWS = 4 << 20        # the same where connections are many or new; Open vSwitch may track it
@@ -246,6 +251,9 @@ def parse_arguments():
                                   formatter_class=argparse.RawDescriptionHelpFormatter)
     top.add_argument("--program", required=True, help=argparse.SUPPRESS)
     top.add_argument("--generator", required=True, help=argparse.SUPPRESS)
+    top.add_argument("--inside", required=True, help=argparse.SUPPRESS)
+    top.add_argument("--tunnel", required=True, help=argparse.SUPPRESS)
+    top.add_argument("--part", choices=PARTS, action="append", help="only these parts")
     top.add_argument("--json", action="store_true", help="one JSON object instead of the table")
     top.add_argument("--rounds", type=int, default=5, metavar="N",
                      help="rounds, of which the median is shown (default %(default)s)")
@@ -293,6 +301,26 @@ def start(room, args, tools):
     return pairs
 
 
+def measure_ports(room, args, cases):
+    """The pairs, with their samples."""
+    tools = peers.get(Cache())
+    room.huge_pages()
+    pairs = start(room, args, tools)
+    for number in range(args.rounds):
+        for which, case in enumerate(cases):
+            say(f"round {number + 1} of {args.rounds}: {case.name()}")
+            for pair in pairs:
+                pair.measure(which, case, int(args.seconds * 1000))
+    return pairs
+
+
+def measure_rest(args, what, part):
+    """Rounds of a part that needs no peers."""
+    for number in range(args.rounds):
+        say(f"{what}: round {number + 1} of {args.rounds}")
+        part.measure()
+
+
 def main():
     """Start, measure, print."""
     args = parse_arguments()
@@ -301,24 +329,30 @@ def main():
         signal.signal(sig, lambda number, _frame: sys.exit(128 + number))
     if len(os.sched_getaffinity(0)) < 2:
         raise BenchError("two cores are needed: one to switch, one to generate")
-    cases = chosen(args)
+    parts, cases = args.part or PARTS, chosen(args)
     if not cases:
         raise BenchError("no case is left; see --help")
-    tools = peers.get(Cache())
+    found = {"tsc_hz": paths.tsc_hz()}
     with paths.Room() as room:
-        room.huge_pages()
-        pairs = start(room, args, tools)
-        for number in range(args.rounds):
-            for which, case in enumerate(cases):
-                say(f"round {number + 1} of {args.rounds}: {case.name()}")
-                for pair in pairs:
-                    pair.measure(which, case, int(args.seconds * 1000))
-    found = results(cases, pairs)
+        if "ports" in parts:
+            found["ports"] = results(cases, measure_ports(room, args, cases))
+        if "inside" in parts:
+            part = inside.Inside(room, args.inside)
+            measure_rest(args, "inside", part)
+            found["inside"], found["steps"] = part.results(), part.steps()
+        if "tunnel" in parts:
+            part = inside.Tunnel(args.tunnel)
+            measure_rest(args, "tunnel", part)
+            found["tunnel"] = part.results()
     if args.json:
-        print(json.dumps({"peers": {"dpdk": tools.dpdk, "ovs": tools.ovs},
-                          "tsc_hz": paths.tsc_hz(), "results": found}, indent="\t"))
-    else:
-        table(found)
+        print(json.dumps(found, indent="\t"))
+        return
+    if "ports" in found:
+        table(found["ports"])
+    if "inside" in found:
+        inside.show(found["inside"], found["steps"])
+    if "tunnel" in found:
+        inside.show_tunnel(found["tunnel"])
 
 
 if __name__ == "__main__":
