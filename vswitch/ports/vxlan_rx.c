@@ -131,7 +131,7 @@ static void fill_burst(struct vx_rx *x)
 static bool known(struct vxlan_tunnel *t, const struct rx_cursor *c)
 {
 	const struct vx_remote *r;
-	uint64_t n = c->size ? (c->len + c->size - 1) / c->size : 1;
+	uint64_t n = (c->len + c->size - 1) / c->size;
 
 	if (!t->known_only)
 		return true;
@@ -150,8 +150,11 @@ static void begin(struct vx_rx *x, const uint8_t *data, uint32_t len, uint32_t s
 	x->cur.len = len;
 	x->cur.size = size ? size : len;
 	x->cur.off = 0;
-	if (!len)
+	if (!len) {
+		vx_count(&x->t->c.rx, 1);
 		vx_count(&x->t->c.rx_short, 1);
+		return;
+	}
 	if (!known(x->t, &x->cur))
 		x->cur.off = len;
 }

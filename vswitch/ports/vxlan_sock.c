@@ -81,9 +81,12 @@ static int open_rx(struct vxlan_sockets *s)
 	if (s->rx < 0)
 		return s->rx;
 	big_buffer(s->rx, SO_RCVBUFFORCE, SO_RCVBUF);
+	/* Next to one that is being closed (see vxlan_sockets_close()), but to no other. */
+	set(s->rx, SOL_SOCKET, SO_REUSEADDR, 1);
 	if (bind(s->rx, (struct sockaddr *)&s->local, len) ||
 	    getsockname(s->rx, (struct sockaddr *)&s->local, &len))
 		return -errno;
+	set(s->rx, SOL_SOCKET, SO_REUSEADDR, 0);
 	/* Joins datagrams of a flow (Linux 5.0). Without it each comes alone. */
 	set(s->rx, SOL_UDP, UDP_GRO, 1);
 	return 0;
@@ -160,8 +163,14 @@ int vxlan_sockets_open(struct vxlan_sockets *s, const struct sockaddr_storage *l
 	return rc;
 }
 
+/*
+ * io_uring may hold the receiving socket a moment longer. Whoever opens the port anew must not be
+ * turned away for that.
+ */
 void vxlan_sockets_close(struct vxlan_sockets *s)
 {
+	if (s->rx >= 0)
+		set(s->rx, SOL_SOCKET, SO_REUSEADDR, 1);
 	fd_close(&s->rx);
 	fd_close(&s->probe);
 	for (unsigned int i = 0; i < VXLAN_MAX_FLOWS; i++)
