@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Fuzzes the change of a hostile guest's packet by policy, and errors about it.
+ * Fuzzes the change of a hostile guest's packet by policy, errors about it, and what port features
+ * make of it.
  *
  * Input: 8 bytes of choices (debts, segment size, how memory is cut up, tag), 32 bytes of what to
  * change, then the frame. Beyond not crashing, it must hold: the packet given stays as it was; the
  * one made is found as it says by a fresh look; a right checksum stays right and a wrong one wrong;
- * the payload is the same; an error about the packet has right sums.
+ * the payload is the same; an error about the packet has right sums; a packet that a VLAN port may
+ * send comes out of a trunk with that VLAN's tag, or without one on its native VLAN.
  */
 #include <stddef.h>
 #include <stdint.h>
@@ -15,10 +17,12 @@
 
 #include "base/util.h"
 #include "base/wire.h"
+#include "vswitch/guard.h"
 #include "vswitch/icmp.h"
 #include "vswitch/offload.h"
 #include "vswitch/parse.h"
 #include "vswitch/port.h"
+#include "vswitch/vlan.h"
 #include "vswitch/xpose.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
@@ -161,6 +165,36 @@ static void error_about(const struct pkt *pkt, uint8_t choice)
 		MUST(q.l3_off < q.l4_off && q.l3_off <= q.end);
 }
 
+static void features(const struct pkt *pkt, const uint8_t d[8])
+{
+	struct vlan_conf from = {.mode = d[0] % VLAN_N_MODES, .vid = 7, .secondary = 8};
+	struct vlan_conf trunk = {.mode = VLAN_TRUNK};
+	static struct pkt out, back;
+	uint16_t vid, fdb, again;
+
+	guard_check(GUARD_MAC | GUARD_DHCP | GUARD_ROUTER, d, pkt);
+	guard_each_packet(GUARD_DHCP, pkt);
+	memset(trunk.allowed, 0xff, sizeof(trunk.allowed));
+	memset(from.allowed, d[2], sizeof(from.allowed));
+	if (vlan_ingress(&from, pkt, &vid, &fdb) != VSW_DROP_NONE)
+		return;
+	for (unsigned int native = 0; native < 2; native++) {
+		struct vsw_xpose x = {0};
+
+		trunk.vid = native ? vid : vid == 3 ? 4 : 3;
+		out = *pkt;
+		if (vlan_egress(&trunk, vid, pkt, &x) &&
+		    xpose_apply(&x, pkt, &out) != VSW_DROP_NONE)
+			return;
+		/* What a trunk sends, a trunk takes as the same. */
+		MUST(vlan_ingress(&trunk, &out, &again, &fdb) == VSW_DROP_NONE || !vid);
+		if (vid)
+			MUST(again == vid);
+		back = out;
+		MUST(pkt_parse(&back) == VSW_DROP_NONE || back.eth_type == 0x8100);
+	}
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
 	static uint8_t frame[80 * 1024];
@@ -189,6 +223,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	if (xpose_apply_icmp_error(&x, &pkt, &out) == VSW_DROP_NONE)
 		judge(&pkt, &out);
 	error_about(&pkt, data[4]);
+	features(&pkt, data);
 	MUST(!memcmp(&before, &pkt, sizeof(pkt)));
 	return 0;
 }
