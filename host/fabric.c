@@ -424,6 +424,8 @@ int fabric_announce(struct fabric *f, const struct fabric_guest *own, unsigned i
 		return -ENOMEM;
 	if (n)
 		memcpy(copy, own, n * sizeof(*copy));
+	for (unsigned int i = 0; i < n; i++)
+		copy[i].host = (unsigned int)h;
 	free(f->own);
 	f->own = copy;
 	f->n_own = n;
@@ -524,6 +526,33 @@ static json_t *guest_json(const struct fabric *f, const struct fabric_guest *g, 
 			 g->ip6, "host", host);
 }
 
+static int by_name(const void *a, const void *b)
+{
+	const struct fabric_guest *x = *(const struct fabric_guest *const *)a;
+	const struct fabric_guest *y = *(const struct fabric_guest *const *)b;
+	int c = strcmp(x->vm, y->vm);
+
+	return c ? c : strcmp(x->nic, y->nic);
+}
+
+static json_t *guests_json(const struct fabric *f)
+{
+	const struct fabric_guest **all = calloc(f->n_own + f->n_guests + 1, sizeof(*all));
+	json_t *list = json_array();
+	unsigned int n = 0;
+
+	for (unsigned int i = 0; all && i < f->n_own; i++)
+		all[n++] = &f->own[i];
+	for (const struct fabric_guest *g = NULL; all && (g = fabric_next_guest(f, g));)
+		all[n++] = g;
+	if (n)
+		qsort(all, n, sizeof(*all), by_name);
+	for (unsigned int i = 0; i < n; i++)
+		json_array_append_new(list, guest_json(f, all[i], f->hosts[all[i]->host].name));
+	free(all);
+	return list;
+}
+
 static json_t *parts_json(const struct fabric *f, const struct fabric_host *h)
 {
 	json_t *all = json_object();
@@ -547,7 +576,7 @@ static json_t *parts_json(const struct fabric *f, const struct fabric_host *h)
 json_t *fabric_json(const struct fabric *f, bool guests)
 {
 	const struct lab *lab = f->conf.lab;
-	json_t *hosts = json_array(), *list = json_array(), *o, *more;
+	json_t *hosts = json_array(), *o, *more;
 	uint64_t now = now_ns();
 	bool heard = f->heard_ns && f->state != FABRIC_STATIC;
 
@@ -575,14 +604,7 @@ json_t *fabric_json(const struct fabric *f, bool guests)
 	more = f->registry->json(f);
 	json_object_update(o, more);
 	json_decref(more);
-	for (unsigned int i = 0; guests && i < f->n_own; i++)
-		json_array_append_new(list,
-				      guest_json(f, &f->own[i], lab->fabric.hosts[lab->here].name));
-	for (const struct fabric_guest *g = NULL; guests && (g = fabric_next_guest(f, g));)
-		json_array_append_new(list, guest_json(f, g, f->hosts[g->host].name));
 	if (guests)
-		json_object_set_new(o, "guests", list);
-	else
-		json_decref(list);
+		json_object_set_new(o, "guests", guests_json(f));
 	return o;
 }

@@ -13,7 +13,9 @@
 struct fabric_net {
 	struct fabric_net_conf conf;
 	struct vxlan_tunnel *tunnel;
-	struct fabric_vxlan **vxlan; /* by network; NULL: it is not one */
+	/* By network; NULL: it is none of that mode. */
+	struct fabric_vxlan **vxlan;
+	struct fabric_routed **routed;
 };
 
 int fabric_trouble(struct fabric_trouble *t, int rc, const char *hint, const char *fmt, ...)
@@ -38,6 +40,12 @@ static int make_vxlan(struct fabric_net *fn, unsigned int n, struct fabric_troub
 	return fn->vxlan[n] ? 0 : -errno;
 }
 
+static int make_routed(struct fabric_net *fn, unsigned int n, struct fabric_trouble *trouble)
+{
+	fn->routed[n] = fabric_routed_new(&fn->conf, n, trouble);
+	return fn->routed[n] ? 0 : -errno;
+}
+
 struct fabric_net *fabric_net_new(const struct fabric_net_conf *conf, char *why, size_t why_size,
 				  const char **hint)
 {
@@ -51,11 +59,17 @@ struct fabric_net *fabric_net_new(const struct fabric_net_conf *conf, char *why,
 		return NULL;
 	fn->conf = *conf;
 	fn->vxlan = calloc(n_nets, sizeof(struct fabric_vxlan *));
-	if (!fn->vxlan)
+	fn->routed = calloc(n_nets, sizeof(struct fabric_routed *));
+	if (!fn->vxlan || !fn->routed)
 		rc = -ENOMEM;
-	for (unsigned int n = 0; !rc && n < n_nets; n++)
-		if (conf->lab->nets[n].mode == LAB_MODE_VXLAN)
+	for (unsigned int n = 0; !rc && n < n_nets; n++) {
+		const struct lab_net *net = &conf->lab->nets[n];
+
+		if (net->mode == LAB_MODE_VXLAN)
 			rc = make_vxlan(fn, n, &trouble);
+		else if (net->mode == LAB_MODE_ROUTED && (net->has4 || net->has6))
+			rc = make_routed(fn, n, &trouble);
+	}
 	*hint = trouble.hint;
 	if (!rc)
 		return fn;
@@ -70,16 +84,22 @@ void fabric_net_free(struct fabric_net *fn)
 		return;
 	for (unsigned int n = 0; fn->vxlan && n < fn->conf.lab->n_nets; n++)
 		fabric_vxlan_free(fn->vxlan[n]);
+	for (unsigned int n = 0; fn->routed && n < fn->conf.lab->n_nets; n++)
+		fabric_routed_free(fn->routed[n]);
 	vxlan_tunnel_free(fn->tunnel);
+	free(fn->routed);
 	free(fn->vxlan);
 	free(fn);
 }
 
 void fabric_net_apply(struct fabric_net *fn, const struct fabric *f)
 {
-	for (unsigned int n = 0; n < fn->conf.lab->n_nets; n++)
+	for (unsigned int n = 0; n < fn->conf.lab->n_nets; n++) {
 		if (fn->vxlan[n])
 			fabric_vxlan_apply(fn->vxlan[n], f);
+		if (fn->routed[n])
+			fabric_routed_apply(fn->routed[n], f);
+	}
 }
 
 json_t *fabric_net_json(const struct fabric_net *fn)
@@ -94,6 +114,8 @@ json_t *fabric_net_json(const struct fabric_net *fn)
 
 		if (fn->vxlan[n])
 			more = fabric_vxlan_json(fn->vxlan[n]);
+		else if (fn->routed[n])
+			more = fabric_routed_json(fn->routed[n]);
 		if (more)
 			json_object_update(o, more);
 		json_decref(more);

@@ -3,10 +3,10 @@
  * Owns the keys and values by which hosts tell each other of themselves. What comes is another
  * host's: checked as a whole before anything of it is used.
  *
- *	PREFIX/hosts/NAME		{"address": "192.0.2.1", "address6": "", "parts": {"NETWORK":
- *["PREFIX",
- *...]}} PREFIX/guests/NETWORK/MAC	{"host": "h1", "vm": "a", "nic": "eth0", "ip": "", "ip6":
- *""}
+ *	PREFIX/hosts/NAME
+ *		{"address": "192.0.2.1", "address6": "", "parts": {"NETWORK": ["PREFIX", ...]}}
+ *	PREFIX/guests/NETWORK/MAC
+ *		{"host": "h1", "vm": "a", "nic": "eth0", "ip": "", "ip6": ""}
  */
 #include <arpa/inet.h>
 #include <ctype.h>

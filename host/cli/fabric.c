@@ -14,6 +14,18 @@ static void fmt_age(const json_t *value, char *buf, size_t size)
 		snprintf(buf, size, "-");
 }
 
+static void fmt_routes(const json_t *value, char *buf, size_t size)
+{
+	size_t len = 0, i;
+	json_t *r;
+
+	snprintf(buf, size, "-");
+	json_array_foreach ((json_t *)value, i, r)
+		if (len < size)
+			len += (size_t)snprintf(buf + len, size - len, "%s%s by %s", i ? ", " : "",
+						out_str(r, "prefix", "?"), out_str(r, "via", "?"));
+}
+
 static void show_registry(struct output *out, const json_t *f)
 {
 	const char *state = out_str(f, "state", "?"), *reason = out_str(f, "reason", NULL);
@@ -49,6 +61,9 @@ static void show(struct output *out, const json_t *f)
 		{.title = "VNI", .path = "vni", .right = true},
 		{.title = "MACS", .path = "macs", .right = true},
 		{.title = "FLOODS TO", .path = "floods"},
+		{.title = "GATEWAY", .path = "gateway"},
+		{.title = "ROUTES", .path = "routes", .format = fmt_routes},
+		{.title = "MISSING", .path = "missing", .right = true},
 	};
 	static const struct out_column guests[] = {
 		{.title = "NIC", .path = "id"},	 {.title = "NETWORK", .path = "network"},

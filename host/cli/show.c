@@ -4,6 +4,20 @@
 
 #include <string.h>
 
+static void show_fabric(struct output *out, const json_t *fabric)
+{
+	const char *state = out_str(fabric, "state", ""), *reason = out_str(fabric, "reason", NULL);
+
+	if (!json_is_object(fabric))
+		return;
+	out_text(out, "fabric  host %s, registry %s", out_str(fabric, "host", "?"),
+		 out_str(fabric, "registry", "?"));
+	if (strcmp(state, "static") != 0)
+		out_text(out, ", %s%s%s", state, reason ? ": " : "", reason ? reason : "");
+	out_text(out, "%s\n",
+		 strcmp(state, "lost") == 0 ? "; packets go by the last that was known" : "");
+}
+
 static void show_daemon(struct output *out, const json_t *status)
 {
 	const char *reason = out_str(status, "accel.reason", NULL);
@@ -26,6 +40,44 @@ static void show_daemon(struct output *out, const json_t *status)
 		out_text(out, "        no KVM: ");
 		out_line(out, reason);
 	}
+	show_fabric(out, json_object_get(status, "fabric"));
+}
+
+/* Networks with one, and what is wrong with it. */
+static void show_uplinks(struct output *out, const json_t *nets)
+{
+	static const struct out_column cols[] = {
+		{.title = "UPLINK", .path = "network"},
+		{.title = "TYPE", .path = "type"},
+		{.title = "INTERFACE", .path = "uplink.interface"},
+		{.title = "STATE", .path = "uplink.state"},
+		{.title = "MTU", .path = "uplink.mtu", .right = true},
+		{.title = "ADDRESS", .path = "uplink.ip4"},
+	};
+	static const char *const texts[] = {"uplink.reason", "uplink.warning"};
+	json_t *rows = json_array(), *net;
+	size_t n;
+
+	json_array_foreach((json_t *)nets, n, net)
+		if (json_is_object(out_path(net, "uplink")))
+			json_array_append_new(rows, json_pack("{s:O, s:O, s:O}", "network",
+							      out_path(net, "name"), "type",
+							      out_path(net, "type"), "uplink",
+							      out_path(net, "uplink")));
+	if (json_array_size(rows)) {
+		out_text(out, "\n");
+		out_table(out, rows, cols, ARRAY_SIZE(cols));
+	}
+	json_array_foreach(rows, n, net)
+		for (unsigned int i = 0; i < ARRAY_SIZE(texts); i++) {
+			const char *text = out_str(net, texts[i], NULL);
+
+			if (!text)
+				continue;
+			out_text(out, "%s: uplink: ", out_str(net, "network", "?"));
+			out_line(out, text);
+		}
+	json_decref(rows);
 }
 
 void cli_show_status(struct output *out, const json_t *status)
