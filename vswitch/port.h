@@ -61,7 +61,8 @@ struct vsw_port_ops {
 	bool (*emptied)(struct vsw_port *port);
 	/*
 	 * NULL: no flow table. A flow that the NIC may take into it (vswitch/fastpath.h); both are
-	 * valid during the call. Worker of the port, inside vsw_send().
+	 * valid during the call. Asked only while port->takes_flows. Worker of the port, inside
+	 * vsw_send().
 	 */
 	void (*program)(struct vsw_port *port, const struct vsw_fast_key *key, uint32_t hash,
 			const struct vsw_fast *fast);
@@ -109,6 +110,7 @@ struct vsw_port {
 	 */
 	_Atomic bool link;	/* false: nothing is delivered, sends are dropped */
 	_Atomic bool receiving; /* the guest's driver takes packets; false: not a destination */
+	_Atomic bool takes_flows; /* the device's to write: its flow table is on */
 	struct vsw_port_stats stats;
 	/* the switch's own: */
 	_Atomic(struct vsw_net *) net;	  /* NULL: not attached */

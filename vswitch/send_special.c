@@ -504,7 +504,8 @@ static void begin(struct burst *b, struct special *s)
 	s->v = policy_of(b->from, s->epoch, &s->pp);
 	s->features = features_of(b->from);
 	s->program = b->path ? b->path : b->from;
-	if (b->watch || !s->program->ops->program)
+	if (b->watch ||
+	    !atomic_load_explicit(&s->program->takes_flows, memory_order_relaxed))
 		s->program = NULL;
 	s->now_ns = now_ns();
 	s->now_ms = (uint32_t)(s->now_ns / NSEC_PER_MSEC + 1);

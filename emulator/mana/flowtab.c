@@ -117,6 +117,7 @@ int flowtab_resize(struct flowtab *t, struct vsw_port *port, uint32_t max)
 	t->stats.max = max;
 	if (max)
 		free_all(t);
+	atomic_store(&port->takes_flows, max > 0);
 	return 0;
 }
 
