@@ -148,6 +148,7 @@ void cli_show_status(struct output *out, const json_t *status)
 		out_text(out, "\n");
 		out_table(out, out_path(status, "networks"), nets, ARRAY_SIZE(nets));
 	}
+	show_uplinks(out, out_path(status, "networks"));
 	json_array_foreach((json_t *)out_path(status, "networks"), n, net) {
 		const char *reason = out_str(net, "services.reason", NULL);
 
