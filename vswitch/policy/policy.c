@@ -191,6 +191,7 @@ static void group_put(struct group *g)
 	classifier_free(g->when);
 	classifier_free(g->find);
 	free(g->rules);
+	free(g->place);
 	free(g);
 }
 
@@ -272,11 +273,13 @@ static int fill_group(struct group *g, const struct policy_group *from, struct p
 	int rc = -ENOMEM;
 
 	g->rules = calloc(from->n_rules + 1, sizeof(*g->rules));
-	if (!sorted || !matches || !g->rules)
+	g->place = calloc(from->n_rules + 1, sizeof(*g->place));
+	if (!sorted || !matches || !g->rules || !g->place)
 		goto out;
 	rc = sort_rules(from, sorted, matches, err);
 	for (uint32_t i = 0; !rc && i < from->n_rules; i++) {
 		g->n = i + 1;
+		g->place[sorted[i] - from->rules] = i;
 		g->translates |= sorted[i]->action.nat != POLICY_NAT_NONE;
 		g->limits |= sorted[i]->action.limit_mbps != 0;
 		g->meters |= sorted[i]->action.meter != 0;
@@ -609,8 +612,5 @@ const char *policy_rule_name(const struct policy *p, unsigned int layer, unsigne
 	if (layer >= p->n_layers || group >= p->layers[layer].n)
 		return "";
 	g = p->layers[layer].groups[group];
-	for (uint32_t i = 0; i < g->n; i++)
-		if (g->rules[i].index == rule)
-			return g->rules[i].name;
-	return "";
+	return rule < g->n ? g->rules[g->place[rule]].name : "";
 }

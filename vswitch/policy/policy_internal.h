@@ -25,6 +25,7 @@ struct group {
 	struct classifier *when; /* NULL: always asked */
 	struct classifier *find;
 	struct rule *rules;
+	uint32_t *place; /* in @rules, by the index in the spec */
 	uint32_t n;
 	bool translates, limits, meters;
 };
