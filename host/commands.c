@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "host/drops.h"
 #include "host/run.h"
 
 #define DAY_MS (24 * 3600 * 1000)
@@ -72,8 +73,8 @@ static const struct arg_spec subscribe_args[] = {
 
 static void events_subscribe(void *arg, struct control_req *req, const json_t *args)
 {
-	(void)arg;
 	control_subscribe(req, true, json_object_get(args, "events"));
+	drops_check(arg);
 	control_return(req, NULL);
 }
 

@@ -243,6 +243,12 @@ void control_subscribe(struct control_req *req, bool on, const json_t *names)
 	cl->wanted = names ? json_deep_copy(names) : NULL;
 }
 
+/* Sent to those only who name it: having it costs. */
+static bool must_be_named(const char *name)
+{
+	return !strcmp(name, "DROP");
+}
+
 static bool wants(const struct client *cl, const char *name)
 {
 	size_t i;
@@ -251,9 +257,17 @@ static bool wants(const struct client *cl, const char *name)
 	if (!cl->subscribed)
 		return false;
 	if (!cl->wanted)
-		return true;
+		return !must_be_named(name);
 	json_array_foreach (cl->wanted, i, v)
 		if (!strcmp(json_string_value(v), name))
+			return true;
+	return false;
+}
+
+bool control_is_wanted(const struct control *c, const char *name)
+{
+	for (const struct client *cl = c->clients; cl; cl = cl->next)
+		if (wants(cl, name))
 			return true;
 	return false;
 }

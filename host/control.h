@@ -84,7 +84,10 @@ void control_fail_with(struct control_req *req, enum control_class cls, json_t *
 
 /* The descriptor that came with the request, the caller's; -1 when none did. */
 int control_take_fd(struct control_req *req);
-/* Wanted events of the request's client: @names an array of strings or NULL: all; false: none. */
+/*
+ * Wanted events of the request's client: @names an array of strings or NULL: all but those that
+ * cost the daemon something while they are wanted (DROP); false: none.
+ */
 void control_subscribe(struct control_req *req, bool on, const json_t *names);
 /* To every client that wants it. @data is stolen. */
 void control_event(struct control *c, const char *name, json_t *data);
@@ -92,6 +95,8 @@ void control_event(struct control *c, const char *name, json_t *data);
 /* For query-commands and query-schema (@name NULL: all). New references; NULL: no such command. */
 json_t *control_list(const struct control *c);
 json_t *control_schema(const struct control *c, const char *name);
+/* Does any client want that event now? */
+bool control_is_wanted(const struct control *c, const char *name);
 unsigned int control_n_clients(const struct control *c);
 
 #endif

@@ -17,13 +17,15 @@
 
 #include "base/fd.h"
 #include "base/log.h"
+#include "host/drops.h"
 #include "host/run.h"
 #include "host/sampler.h"
 
 #define MAX_WORKERS 64
 #define LOG_FILE    "hvlabd.log"
 
-static const struct control_cmd *const tables[] = {commands_daemon, commands_vm, commands_vnic,
+static const struct control_cmd *const tables[] = {commands_flows,
+						   commands_daemon, commands_vm, commands_vnic,
 						   commands_nic,    commands_vf,     commands_policy, commands_explain, commands_migrate, commands_sampler,    commands_fabric};
 
 struct worker *daemon_pick_worker(struct daemon *d)
@@ -76,6 +78,14 @@ static void on_signal(evutil_socket_t sig, short what, void *arg)
 	daemon_quit(d, sig == SIGINT ? "SIGINT" : "SIGTERM");
 }
 
+/* Connections age whether their packets come or not. */
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+	(void)fd;
+	(void)what;
+	vsw_tick(((struct daemon *)arg)->vsw);
+}
+
 static int open_log(struct daemon *d)
 {
 	char old[RUNTIME_PATH_MAX];
@@ -116,14 +126,18 @@ static int start_workers(struct daemon *d, const struct daemon_conf *conf)
 
 static int watch(struct daemon *d)
 {
+	const struct timeval tick = {.tv_usec = VSW_TICK_MS * 1000};
+
 	d->mail = mailbox_new();
 	if (!d->mail)
 		return -ENOMEM;
 	d->mail_ev = event_new(d->base, mailbox_fd(d->mail), EV_READ | EV_PERSIST, on_mail, d);
 	d->quit_ev = evtimer_new(d->base, on_quit, d);
+	d->tick_ev = event_new(d->base, -1, EV_PERSIST, on_tick, d);
 	d->sigs[0] = evsignal_new(d->base, SIGTERM, on_signal, d);
 	d->sigs[1] = evsignal_new(d->base, SIGINT, on_signal, d);
-	if (!d->mail_ev || !d->quit_ev || !d->sigs[0] || !d->sigs[1] ||
+	if (!d->mail_ev || !d->quit_ev || !d->tick_ev || event_add(d->tick_ev, &tick) ||
+	    !d->sigs[0] || !d->sigs[1] ||
 	    event_add(d->mail_ev, NULL) || event_add(d->sigs[0], NULL) ||
 	    event_add(d->sigs[1], NULL))
 		return -ENOMEM;
@@ -212,6 +226,8 @@ void daemon_free(struct daemon *d)
 {
 	if (!d)
 		return;
+	commands_flows_fini();
+	drops_free(d->drops);
 	sampler_fini();
 	/* Clients see the end of the connection when nothing is left but the lock. */
 	for (unsigned int i = 0; i < d->n_workers; i++)
@@ -229,6 +245,8 @@ void daemon_free(struct daemon *d)
 		event_free(d->mail_ev);
 	if (d->quit_ev)
 		event_free(d->quit_ev);
+	if (d->tick_ev)
+		event_free(d->tick_ev);
 	mailbox_free(d->mail);
 	if (d->base)
 		event_base_free(d->base);

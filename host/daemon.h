@@ -17,6 +17,7 @@
 #include "host/runtime.h"
 #include "vswitch/vswitch.h"
 
+struct drops;
 struct run;
 
 struct daemon_conf {
@@ -34,13 +35,14 @@ struct daemon {
 	char log_path[RUNTIME_PATH_MAX]; /* "" for stderr */
 	struct kvm_probe kvm;
 	struct event_base *base;
-	struct event *sigs[2], *mail_ev, *quit_ev;
+	struct event *sigs[2], *mail_ev, *quit_ev, *tick_ev;
 	struct mailbox *mail; /* letters from workers */
 	struct worker **workers;
 	unsigned int n_workers, next_worker;
 	struct vsw *vsw;
 	struct control *control;
 	struct run *run; /* the lab that is up, or NULL */
+	struct drops *drops; /* drops.c's own */
 	uint64_t start_ns;
 	bool exit_when_idle, quitting;
 	unsigned int n_signals;
@@ -60,6 +62,9 @@ void daemon_idle(struct daemon *d);
 struct worker *daemon_pick_worker(struct daemon *d);
 
 /* The commands' tables (commands*.c), each ended by an entry without name; @arg is the daemon. */
+extern const struct control_cmd commands_flows[];
+/* At the end: requests that are under way are answered. */
+void commands_flows_fini(void);
 extern const struct control_cmd commands_daemon[], commands_vm[], commands_vnic[], commands_nic[],
 	commands_vf[], commands_policy[], commands_explain[], commands_migrate[], commands_sampler[], commands_fabric[];
 

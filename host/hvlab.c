@@ -13,6 +13,7 @@ const struct cli_command *const cli_commands[] = {
 	&cmd_up,      &cmd_down, &cmd_check, &cmd_status, &cmd_exec,  &cmd_console, &cmd_log,
 	&cmd_policy,  &cmd_explain,
 	&cmd_stats,   &cmd_capture, &cmd_events, &cmd_nic, &cmd_vf, &cmd_link, &cmd_migrate, &cmd_fabric, &cmd_reset, &cmd_raw,
+	&cmd_flows, &cmd_drops,
 	&cmd_version, &cmd_drill, &cmd_compare, &cmd_help, NULL,
 };
 

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "host/flows.h"
 #include "host/run_capture.h"
 #include "host/run_uplink.h"
 #include "host/run_fabric.h"
@@ -80,6 +81,7 @@ static json_t *nic_json(const struct run *run, const struct run_nic *rn)
 		path_json(rn, PLUG_VF, vnic_vf_json(rn->vnic)), "synthetic",
 		path_json(rn, PLUG_SYNTHETIC, vnic_synthetic_json(rn->vnic)));
 	lab_features_to_json(&nic->features, o, false);
+	json_object_set_new(o, "flows", flow_stats_json(vnic_port(rn->vnic)));
 	return o;
 }
 

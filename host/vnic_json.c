@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/flows.h"
 
 json_t *vnic_guest_string(const char *s)
 {
@@ -290,5 +291,6 @@ json_t *vnic_stats_json(const struct vnic *v)
 		json_object_set_new(o, "synthetic_queues", vhost_queues_json(v->vhost));
 	}
 	json_object_set_new(o, "paths", paths);
+	json_object_set_new(o, "flows", flow_stats_json(vsw_nic_port(v->nic)));
 	return o;
 }

@@ -118,6 +118,16 @@ pid_t cli_start_daemon(struct cli *cli, int sigfd);
 /* Wait for a child that was told to end; one that does not is killed after 30 s. */
 void cli_reap(pid_t pid);
 
+/* ---- events.c: what happens, as it happens ---- */
+
+/*
+ * Calls @fn for each of those events (@names as events-subscribe has them, stolen; NULL: all) until
+ * Ctrl-C, the daemon's end, the reader's end, @timeout_ms (-1: never), or *@left is 0. CLI_OK, or
+ * CLI_FAILED with a message.
+ */
+int cli_watch(struct cli *cli, json_t *names, void (*fn)(void *arg, const json_t *event),
+	      void *arg, const long *left, int timeout_ms);
+
 /* ---- show.c: views of the daemon's state that several commands print ---- */
 
 void cli_show_status(struct output *out, const json_t *status);

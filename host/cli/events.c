@@ -72,21 +72,46 @@ static void on_event(void *arg, const json_t *event)
 		w->left--;
 }
 
-static int watch(struct watch *w, int timeout_ms)
+static int wait_for_events(struct cli *cli, const long *left, int timeout_ms)
 {
 	uint64_t end = timeout_ms < 0 ? 0 : now_ns() + (uint64_t)timeout_ms * NSEC_PER_MSEC;
 	int ret = 0;
 
-	while (!ret && w->left != 0 && !out_broken()) {
+	while (!ret && *left != 0 && !out_broken()) {
 		uint64_t now = now_ns();
 
 		if (end && now >= end)
 			return 0;
-		ret = client_wait(w->cli->client, 0, end ? (int)((end - now) / NSEC_PER_MSEC) : -1,
+		ret = client_wait(cli->client, 0, end ? (int)((end - now) / NSEC_PER_MSEC) : -1,
 				  NULL);
 		ret = ret == -ETIMEDOUT ? 0 : ret;
 	}
 	return ret;
+}
+
+int cli_watch(struct cli *cli, json_t *names, void (*fn)(void *arg, const json_t *event),
+	      void *arg, const long *left, int timeout_ms)
+{
+	json_t *args = names ? json_pack("{s:o}", "events", names) : NULL, *value;
+	int ret;
+
+	if (!cli->client && cli_connect(cli) < 0) {
+		json_decref(args);
+		return CLI_FAILED;
+	}
+	client_wake_on(cli->client, cli_signals());
+	client_on_event(cli->client, fn, arg);
+	value = cli_call(cli, "events-subscribe", args);
+	if (!value)
+		return CLI_FAILED;
+	json_decref(value);
+	ret = wait_for_events(cli, left, timeout_ms);
+	/* The daemon's end is the end of its events, and Ctrl-C the usual way to stop. */
+	if (ret && ret != -EPIPE && ret != -EINTR) {
+		cli_report(ret, NULL);
+		return CLI_FAILED;
+	}
+	return CLI_OK;
 }
 
 static int run(struct cli *cli, int argc, char **argv)
@@ -98,8 +123,8 @@ static int run(struct cli *cli, int argc, char **argv)
 		{0},
 	};
 	struct watch w = {.cli = cli, .left = -1};
-	int opt, ret, timeout_ms = -1;
-	json_t *names, *args, *value;
+	int opt, timeout_ms = -1;
+	json_t *names = NULL;
 
 	while ((opt = cli_getopt(cli, argc, argv, "fn:", longs)) != -1) {
 		if (opt == 'n')
@@ -107,36 +132,18 @@ static int run(struct cli *cli, int argc, char **argv)
 		else if (opt == 't')
 			timeout_ms = cli_seconds(cli, "--timeout", optarg);
 	}
-	names = json_array();
+	if (optind < argc)
+		names = json_array();
 	for (int i = optind; i < argc; i++)
 		json_array_append_new(names, json_string(argv[i]));
-	args = optind < argc ? json_pack("{s:o}", "events", names) : NULL;
-	if (!args)
-		json_decref(names);
-	if (cli_connect(cli) < 0) {
-		json_decref(args);
-		return CLI_FAILED;
-	}
-	client_wake_on(cli->client, cli_signals());
-	client_on_event(cli->client, on_event, &w);
-	value = cli_call(cli, "events-subscribe", args);
-	if (!value)
-		return CLI_FAILED;
-	json_decref(value);
-	ret = watch(&w, timeout_ms);
-	/* The daemon's end is the end of its events, and Ctrl-C the usual way to stop. */
-	if (ret && ret != -EPIPE && ret != -EINTR) {
-		cli_report(ret, NULL);
-		return CLI_FAILED;
-	}
-	return CLI_OK;
+	return cli_watch(cli, names, on_event, &w, &w.left, timeout_ms);
 }
 
 const struct cli_command cmd_events = {
 	.name = "events",
 	.args = "[EVENT...] [--json] [-f] [-n N] [--timeout S]",
 	.summary = "Print what happens as it happens: states of VMs and NICs, resets, errors",
-	.help = "Without EVENT all are printed. Ends with Ctrl-C or with the daemon.\n\n"
+	.help = "Without EVENT all are printed but DROP, see hvlab drops. Ends with Ctrl-C or with the daemon.\n\n"
 		"Options:\n"
 		"  --json           one JSON object per line, as in docs/protocol.md\n"
 		"  -f, --follow     go on until Ctrl-C (this is so without it too)\n"

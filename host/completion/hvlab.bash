@@ -67,7 +67,7 @@ _hvlab_drill()		# the kind, then the target
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats capture events nic vf link migrate fabric drill
+	local commands="up down check status exec console log stats flows drops capture events nic vf link migrate fabric drill
 		compare reset raw version help"
 
 	COMPREPLY=()
@@ -89,6 +89,17 @@ _hvlab()
 		[ -n "$cur" ] || mapfile -t COMPREPLY < <(compgen -W "$commands")
 		return
 	fi
+	case $cmd:${COMP_WORDS[COMP_CWORD - 1]} in
+	flows:--state)
+		mapfile -t COMPREPLY < <(compgen -W "new replied picked-up established closing
+			time-wait reset" -- "$cur")
+		return
+		;;
+	flows:--offloaded)
+		mapfile -t COMPREPLY < <(compgen -W "yes no" -- "$cur")
+		return
+		;;
+	esac
 	if [[ $cur == -* ]]; then
 		mapfile -t COMPREPLY < <(compgen -W "$(hvlab help "$cmd" 2>/dev/null |
 			grep -o -- '--[a-z-]*' | sort -u) --help" -- "$cur")
@@ -104,8 +115,11 @@ _hvlab()
 	drill)
 		_hvlab_drill
 		;;
-	capture | stats | compare)
+	capture | stats | drops | compare)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic)" -- "$cur")
+		;;
+	flows)
+		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic) flush" -- "$cur")
 		;;
 	link)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic) up down" -- "$cur")

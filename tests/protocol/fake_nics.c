@@ -471,6 +471,27 @@ static void let_go_of_kept(void)
 	}
 }
 
+/* "0:00155d...": the guest sends that frame on the synthetic path of that slot. */
+static bool send_frame(const char *arg)
+{
+	const char *hex = arg ? strchr(arg, ':') : NULL;
+	struct dev *d = &syns[arg ? (unsigned int)atoi(arg) % MAX_NICS : 0];
+	uint8_t frame[2048];
+	uint32_t len = 0;
+	int rc;
+
+	if (!hex || !d->open)
+		return false;
+	for (hex++; hex[0] && hex[1] && len < sizeof(frame); hex += 2)
+		if (sscanf(hex, "%2hhx", &frame[len++]) != 1)
+			return false;
+	vu_tx_reap(vu_txq(&d->vu, 0));
+	rc = vu_tx(vu_txq(&d->vu, 0), frame, len, &(struct vu_tx){0});
+	if (rc)
+		fail(d, "sending", rc);
+	return !rc;
+}
+
 bool nics_behave(const char *word, const char *arg)
 {
 	unsigned int n = arg ? (unsigned int)atoi(arg) % MAX_NICS : 0;
@@ -503,6 +524,8 @@ bool nics_behave(const char *word, const char *arg)
 		undrive(&vfs[n]);
 	} else if (!strcmp(word, "up")) {
 		drive(&vfs[n]);
+	} else if (!strcmp(word, "send")) {
+		return send_frame(arg);
 	} else if (!strcmp(word, "eject")) {
 		go_away(&vfs[n]);
 	} else if (!strcmp(word, "refused")) {
