@@ -20,10 +20,12 @@
  * Counting is done when a packet is through, since one that waits comes by again.
  */
 #include <stdlib.h>
+#include <sys/uio.h>
 
 #include "vswitch/port_features_internal.h"
 #include "vswitch/dropmon.h"
 #include "vswitch/judge.h"
+#include "vswitch/neighbour.h"
 #include "vswitch/parse.h"
 #include "vswitch/rcu.h"
 #include "vswitch/send_internal.h"
@@ -584,6 +586,31 @@ static void flood_drop(struct burst *b, struct vsw_port *to, struct pkt *pkt, en
 
 void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
 {
+/*
+ * Somebody asks for an address that only @to's policy gives @to's guest, which knows nothing of it:
+ * the switch answers for it.
+ */
+static void answer_for(struct burst *b, const struct vsw_port *to, const struct policy *p,
+		       const struct pkt *question)
+{
+	uint8_t target[16], frame[NEIGH_ND_SIZE];
+	struct pkt *answer;
+	struct iovec iov;
+
+	if (b->watch || !neigh_is_question(question, target) || !policy_owns(p, target))
+		return;
+	answer = special_scratch();
+	iov = (struct iovec){frame, neigh_answer(question, to->mac, frame)};
+	if (!answer || pkt_from_iov(answer, &iov, 1) || pkt_parse(answer) != VSW_DROP_NONE)
+		return;
+	if (question->flags & PKT_VLAN) {
+		answer->flags |= PKT_VLAN;
+		answer->vlan_tci = question->vlan_tci;
+	}
+	if (vsw_port_takes(b->from))
+		send_flood_to(b->from, &answer, 1);
+}
+
 	struct special *s = b->special;
 	struct port_policy *pp;
 	const struct policy_version *v = policy_at(b, to, &pp);
@@ -602,10 +629,12 @@ void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsi
 		/* Not a loss: it is not there. */
 		if (!vlan_may(features_vlan(s->features), features_vlan(f), at.vid))
 			continue;
-		if (v)
+		if (v) {
+			answer_for(b, to, v->policy, view);
 			why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
 		if (why == VSW_DROP_NONE)
 			why = retag_if_asked(s, &at, to, &view);
+		}
 		if (why == VSW_DROP_NONE) {
 			visitor->seen_at_source |= mirror_is_source(f);
 			flood_to(b, to, &view, 1);

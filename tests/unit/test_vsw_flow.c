@@ -494,6 +494,43 @@ static void a_service_behind_another_address(void **state)
 	assert_int_equal(stats_of(2).cut, 0);
 }
 
+static void the_switch_answers_for_translated_addresses(void **state)
+{
+	struct frame_spec s = {.ip = 0, .eth_type = 0x0806, .payload_len = 28};
+	static const uint8_t kinds[8] = {0, 1, 8, 0, 6, 4, 0, 1};
+	struct pkt pkt, *pkts = &pkt;
+	struct frame f;
+
+	(void)state;
+	port[1].keep = true;
+	give(2, source_nat(5000, 5001), false);
+	for (unsigned int theirs = 0; theirs < 2; theirs++) {
+		uint8_t *arp;
+
+		f = *frame_of(1, 2, s);
+		memset(f.data, 0xff, 6);
+		arp = f.data + 14;
+		memcpy(arp, kinds, 8);
+		memcpy(arp + 8, f.data + 6, 6);
+		memcpy(arp + 14, (const uint8_t[4]){10, 0, 0, 1}, 4);
+		memset(arp + 18, 0, 6);
+		memcpy(arp + 24, vip.addr + 12, 4);
+		arp[27] = (uint8_t)(arp[27] + theirs);
+		pkt_of_frame(&pkt, &f, 0);
+		assert_int_equal(vsw_send(&port[1].port, &pkts, 1), 1);
+		assert_int_equal(port[1].n, theirs ? 0 : 1);
+		if (theirs)
+			break;
+		/* That it is at the guest's own MAC. */
+		assert_memory_equal(port[1].frame[0].data, f.data + 6, 6);
+		assert_memory_equal(port[1].frame[0].data + 6, port[2].port.mac, 6);
+		assert_int_equal(be16_load(port[1].frame[0].data + 20), 2);
+		assert_memory_equal(port[1].frame[0].data + 22, port[2].port.mac, 6);
+		assert_memory_equal(port[1].frame[0].data + 28, vip.addr + 12, 4);
+		test_port_clear(&port[1]);
+	}
+}
+
 static void a_sender_that_waits_keeps_its_packet_as_it_was(void **state)
 {
 	static struct frame f;
@@ -618,6 +655,7 @@ int main(void)
 		TEST(broadcasts_are_judged_for_each_receiver),
 		TEST(a_translated_connection_works_both_ways),
 		TEST(a_service_behind_another_address),
+		TEST(the_switch_answers_for_translated_addresses),
 		TEST(a_sender_that_waits_keeps_its_packet_as_it_was),
 		TEST(connections_count_what_went_through),
 		TEST(connections_can_be_ended),

@@ -192,6 +192,7 @@ static void group_put(struct group *g)
 	classifier_free(g->find);
 	free(g->rules);
 	free(g->place);
+	free(g->owned);
 	free(g);
 }
 
@@ -266,6 +267,31 @@ static int check_group(const struct policy_spec *spec, const struct policy_group
 	return rc;
 }
 
+static int own(struct group *g, const uint8_t addr[16])
+{
+	uint8_t(*owned)[16] = realloc(g->owned, (g->n_owned + 1) * sizeof(*owned));
+
+	if (!owned)
+		return -ENOMEM;
+	g->owned = owned;
+	memcpy(owned[g->n_owned++], addr, 16);
+	return 0;
+}
+
+static int own_addresses(struct group *g, enum policy_dir dir, const struct policy_rule *r)
+{
+	int rc = 0;
+
+	if (r->action.nat == POLICY_NAT_NONE)
+		return 0;
+	if (dir == POLICY_OUT)
+		return own(g, r->action.nat_addr);
+	for (uint32_t i = 0; !rc && i < r->match.n_dst; i++)
+		if (r->match.dst[i].len == 128)
+			rc = own(g, r->match.dst[i].addr);
+	return rc;
+}
+
 static int fill_group(struct group *g, const struct policy_group *from, struct policy_error *err)
 {
 	const struct policy_rule **sorted = calloc(from->n_rules + 1, sizeof(*sorted));
@@ -284,6 +310,7 @@ static int fill_group(struct group *g, const struct policy_group *from, struct p
 		g->limits |= sorted[i]->action.limit_mbps != 0;
 		g->meters |= sorted[i]->action.meter != 0;
 		rc = fill_rule(&g->rules[i], sorted[i], (uint32_t)(sorted[i] - from->rules));
+		rc = rc ? rc : own_addresses(g, from->dir, sorted[i]);
 	}
 	if (rc)
 		goto out;
@@ -588,6 +615,23 @@ size_t policy_n_rules(const struct policy *p)
 		for (uint32_t k = 0; k < p->layers[i].n; k++)
 			n += p->layers[i].groups[k]->n;
 	return n;
+}
+
+static bool group_owns(const struct group *g, const uint8_t addr[16])
+{
+	for (uint32_t i = 0; i < g->n_owned; i++)
+		if (!memcmp(g->owned[i], addr, 16))
+			return true;
+	return false;
+}
+
+bool policy_owns(const struct policy *p, const uint8_t addr[16])
+{
+	for (uint32_t i = 0; i < p->n_layers; i++)
+		for (uint32_t k = 0; k < p->layers[i].n; k++)
+			if (group_owns(p->layers[i].groups[k], addr))
+				return true;
+	return false;
 }
 
 /* ---- Names --------------------------------------------------------------------------------- */

@@ -42,6 +42,11 @@ struct policy *policy_get(struct policy *p);
 /* The last one frees; no reader may be left (the switch waits for them). NULL is fine. */
 void policy_put(struct policy *p);
 size_t policy_n_rules(const struct policy *p);
+/*
+ * Does an address translation give the guest that address: as the source of what it sends, or as the
+ * destination (a single one) of what is sent to it? Nobody else answers for it.
+ */
+bool policy_owns(const struct policy *p, const uint8_t addr[16]);
 
 /**
  * struct policy_fields - What rules look at, of one packet

@@ -28,6 +28,8 @@ struct group {
 	uint32_t *place; /* in @rules, by the index in the spec */
 	uint32_t n;
 	bool translates, limits, meters;
+	uint8_t (*owned)[16]; /* addresses that its translations give the guest */
+	uint32_t n_owned;
 };
 
 struct layer {

@@ -22,22 +22,14 @@
 #include "base/wire.h"
 #include "vswitch/checksum.h"
 #include "vswitch/fdb.h"
+#include "vswitch/neighbour.h"
 #include "vswitch/ports/router_internal.h"
 
-#define ETH	     14
-#define ARP_SIZE     28
-#define ARP_REQUEST  1
-#define ARP_REPLY    2
-#define TYPE_IP4     0x0800
-#define TYPE_ARP     0x0806
-#define TYPE_IP6     0x86dd
-#define ECHO4	     8
-#define ECHO4_REPLY  0
-#define OPT_SOURCE   1 /* link-layer address options, RFC 4861, 4.6.1 */
-#define OPT_TARGET   2
-#define NA_ROUTER    0x80
-#define NA_SOLICITED 0x40
-#define NA_OVERRIDE  0x20
+#define ETH	    14
+#define ECHO4	    8
+#define ECHO4_REPLY 0
+#define OPT_SOURCE  1 /* link-layer address options, RFC 4861, 4.6.1 */
+#define OPT_TARGET  2
 
 static const uint8_t zero[16];
 
@@ -158,22 +150,6 @@ void rt_error(struct router_if *i, const struct pkt *pkt, enum icmp_error_kind k
 
 /* ---- ARP ---- */
 
-static void put_arp(uint8_t *frame, const struct router_if *i, uint16_t op, const uint8_t *spa,
-		    const uint8_t tha[6], const uint8_t *tpa)
-{
-	static const uint8_t kinds[6] = {0, 1, 8, 0, 6, 4}; /* Ethernet, IPv4, their sizes */
-	uint8_t *arp = frame + ETH;
-
-	memcpy(frame + 6, i->port.mac, 6);
-	be16_store(frame + 12, TYPE_ARP);
-	memcpy(arp, kinds, 6);
-	be16_store(arp + 6, op);
-	memcpy(arp + 8, i->port.mac, 6);
-	memcpy(arp + 14, spa, 4);
-	memcpy(arp + 18, tha, 6);
-	memcpy(arp + 24, tpa, 4);
-}
-
 /* Answers for somebody else: the table sends it out elsewhere. */
 static bool is_elsewhere(struct router_if *i, const uint8_t addr[16])
 {
@@ -187,12 +163,12 @@ static bool is_elsewhere(struct router_if *i, const uint8_t addr[16])
 
 static void answer_arp(struct router_if *i, const uint8_t *arp, const uint8_t *tpa)
 {
-	struct rt_letter *l = rt_letter_new(i, ETH + ARP_SIZE);
+	struct rt_letter *l = rt_letter_new(i, NEIGH_ARP_SIZE);
 
 	if (!l)
 		return;
 	memcpy(l->frame, arp + 8, 6);
-	put_arp(l->frame, i, ARP_REPLY, tpa, arp + 8, arp + 14);
+	neigh_put_arp(l->frame, i->port.mac, NEIGH_ARP_REPLY, tpa, arp + 8, arp + 14);
 	rt_letter_post(l);
 }
 
@@ -204,15 +180,15 @@ void rt_arp(struct router_if *i, const struct pkt *pkt)
 	uint16_t op = be16_load(arp + 6);
 	bool own;
 
-	if (pkt->hdr_len < ETH + ARP_SIZE || memcmp(arp, kinds, sizeof(kinds)) != 0 || (arp[8] & 1))
+	if (pkt->hdr_len < NEIGH_ARP_SIZE || memcmp(arp, kinds, sizeof(kinds)) != 0 || (arp[8] & 1))
 		return;
 	addr_from_4(sender, spa);
 	addr_from_4(target, tpa);
 	own = rt_is_own(i, target);
 	/* RFC 826: who speaks is known, and remembered when it was to us. */
 	if (memcmp(spa, zero, 4) != 0 && rt_on_link(i, sender) && !rt_is_own(i, sender))
-		rt_heard(i, sender, fdb_mac(arp + 8), own && op == ARP_REQUEST);
-	if (op != ARP_REQUEST || !memcmp(spa, tpa, 4))
+		rt_heard(i, sender, fdb_mac(arp + 8), own && op == NEIGH_ARP_REQUEST);
+	if (op != NEIGH_ARP_REQUEST || !memcmp(spa, tpa, 4))
 		return;
 	if (own) {
 		if (i->flags & ROUTER_IF_SHARED)
@@ -228,37 +204,6 @@ void rt_arp(struct router_if *i, const struct pkt *pkt)
 
 /* ---- neighbour discovery ---- */
 
-/* An ICMPv6 message of @len bytes is in the frame at @at: the headers before it, and its sum. */
-static void finish_icmp6(uint8_t *frame, const uint8_t dmac[6], const struct router_if *i,
-			 const uint8_t src[16], const uint8_t dst[16], uint32_t len, uint8_t hops)
-{
-	uint8_t *ip = frame + ETH, *icmp = ip + 40;
-	uint64_t sum;
-	uint16_t field;
-
-	memcpy(frame, dmac, 6);
-	memcpy(frame + 6, i->port.mac, 6);
-	be16_store(frame + 12, TYPE_IP6);
-	be32_store(ip, 0x60000000);
-	be16_store(ip + 4, (uint16_t)len);
-	ip[6] = IPPROTO_ICMPV6;
-	ip[7] = hops;
-	memcpy(ip + 8, src, 16);
-	memcpy(ip + 24, dst, 16);
-	memset(icmp + 2, 0, 2);
-	sum = (uint64_t)htobe32(len) + htobe32(IPPROTO_ICMPV6);
-	sum = cksum_short(sum, ip + 8, 32);
-	field = (uint16_t)~cksum_fold(cksum_short(sum, icmp, len));
-	memcpy(icmp + 2, &field, 2);
-}
-
-static void put_option(uint8_t *opt, uint8_t type, const uint8_t mac[6])
-{
-	opt[0] = type;
-	opt[1] = 1;
-	memcpy(opt + 2, mac, 6);
-}
-
 /* The MAC in an option of that type, or NULL. */
 static const uint8_t *find_option(const uint8_t *icmp, uint32_t len, uint32_t at, uint8_t type)
 {
@@ -273,24 +218,14 @@ static const uint8_t *find_option(const uint8_t *icmp, uint32_t len, uint32_t at
 static void advertise(struct router_if *i, const struct pkt *pkt, const uint8_t target[16],
 		      bool own)
 {
-	static const uint8_t all_nodes[16] = {0xff, 2, [15] = 1};
-	static const uint8_t all_nodes_mac[6] = {0x33, 0x33, 0, 0, 0, 1};
-	struct rt_letter *l = rt_letter_new(i, ETH + 40 + 32);
-	uint8_t src[16], *icmp;
-	bool probe;
+	struct rt_letter *l = rt_letter_new(i, NEIGH_ND_SIZE);
+	uint8_t src[16];
 
 	if (!l)
 		return;
 	rt_src(pkt, src);
-	probe = !memcmp(src, zero, 16);
-	icmp = l->frame + ETH + 40;
-	memset(icmp, 0, 32);
-	icmp[0] = ND_NEIGHBOR_ADVERT;
-	icmp[4] = (uint8_t)(NA_ROUTER | (probe ? 0 : NA_SOLICITED) | (own ? NA_OVERRIDE : 0));
-	memcpy(icmp + 8, target, 16);
-	put_option(icmp + 24, OPT_TARGET, i->port.mac);
-	finish_icmp6(l->frame, probe ? all_nodes_mac : pkt->hdr + 6, i, target,
-		     probe ? all_nodes : src, 32, 255);
+	neigh_put_advert(l->frame, pkt->hdr + 6, i->port.mac, src, target,
+			 NEIGH_NA_ROUTER | (own ? NEIGH_NA_OVERRIDE : 0));
 	rt_letter_post(l);
 }
 
@@ -353,32 +288,26 @@ static bool neighbour_discovery(struct router_if *i, const struct pkt *pkt)
 
 static void ask4(struct router_if *i, const uint8_t addr[16], const uint8_t own[16])
 {
-	struct rt_letter *l = rt_letter_new(i, ETH + ARP_SIZE);
+	struct rt_letter *l = rt_letter_new(i, NEIGH_ARP_SIZE);
 
 	if (!l)
 		return;
 	memset(l->frame, 0xff, 6);
-	put_arp(l->frame, i, ARP_REQUEST, own + 12, zero, addr + 12);
+	neigh_put_arp(l->frame, i->port.mac, NEIGH_ARP_REQUEST, own + 12, zero, addr + 12);
 	rt_letter_post(l);
 }
 
 static void ask6(struct router_if *i, const uint8_t addr[16], const uint8_t own[16])
 {
-	struct rt_letter *l = rt_letter_new(i, ETH + 40 + 32);
+	struct rt_letter *l = rt_letter_new(i, NEIGH_ND_SIZE);
 	uint8_t group[16] = {0xff, 2, [11] = 1, [12] = 0xff}, mac[6] = {0x33, 0x33, 0xff};
-	uint8_t *icmp;
 
 	if (!l)
 		return;
 	/* The solicited-node group, RFC 4291, 2.7.1 */
 	memcpy(group + 13, addr + 13, 3);
 	memcpy(mac + 3, addr + 13, 3);
-	icmp = l->frame + ETH + 40;
-	memset(icmp, 0, 32);
-	icmp[0] = ND_NEIGHBOR_SOLICIT;
-	memcpy(icmp + 8, addr, 16);
-	put_option(icmp + 24, OPT_SOURCE, i->port.mac);
-	finish_icmp6(l->frame, mac, i, own, group, 32, 255);
+	neigh_put_solicit(l->frame, mac, i->port.mac, own, group, addr);
 	rt_letter_post(l);
 }
 
