@@ -181,7 +181,7 @@ static bool fill(struct burst *b, unsigned int i, const struct vsw_fast *fast)
 	for (unsigned int dir = 0; dir < POLICY_N_DIRS; dir++)
 		if (fast->flow[dir] && !is_steady(fast->flow[dir], (enum policy_dir)dir, pkt))
 			return false;
-	at->has_key = at->storm = at->seen_at_source = false;
+	at->has_key = at->storm = at->to_mirrors = false;
 	at->vid = at->fdb_vid = 0;
 	at->packets = 1;
 	at->bytes = pkt->len;

@@ -115,7 +115,7 @@ struct visitor {
 	bool has_key;
 	uint16_t vid, fdb_vid; /* its VLAN, and the one its addresses are known under */
 	bool storm;	       /* counted by the sender's storm limit */
-	bool seen_at_source;   /* a flood that a mirror's source got */
+	bool to_mirrors;       /* a rule wants copies, or a mirror's source got it of a flood */
 	uint64_t packets, bytes; /* on the wire */
 	struct run way;
 	struct port_policy *to_pp; /* with @to_v: of the one receiver; NULL: none */

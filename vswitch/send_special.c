@@ -134,6 +134,7 @@ static enum vsw_drop judge_and_change(const struct burst *b, struct judging *j, 
 		why = pass_half(b, j->half, j->quote, at->bytes, view);
 		if (why != VSW_DROP_NONE)
 			return why;
+		at->to_mirrors |= j->half->mirror;
 		/* What has no connection has no half that outlives this: counted at once. */
 		if (own && !b->watch)
 			judge_count(j->half, NULL, j->dir, at->packets, at->bytes,
@@ -203,9 +204,11 @@ static inline enum vsw_drop stop_at(const struct burst *b, struct port_policy *p
 	}
 	half = &x->half[dir];
 	why = pass_half(b, half, false, at->bytes, view);
-	if (why == VSW_DROP_NONE)
-		at->stop[dir] = (struct stop){f, half};
-	return why;
+	if (why != VSW_DROP_NONE)
+		return why;
+	at->to_mirrors |= half->mirror;
+	at->stop[dir] = (struct stop){f, half};
+	return VSW_DROP_NONE;
 }
 
 /* The key of what a packet has become on the way. */
@@ -260,7 +263,7 @@ static void parse_one(struct burst *b, unsigned int i)
 	at->to_v = NULL;
 	at->to_pp = NULL;
 	at->way = (struct run){.n = 0};
-	at->has_key = at->storm = at->seen_at_source = false;
+	at->has_key = at->storm = at->to_mirrors = false;
 	why = pkt_parse(pkt);
 	if (likely(why == VSW_DROP_NONE)) {
 		at->vid = at->fdb_vid = (uint16_t)send_vlan_id(pkt);
@@ -506,8 +509,7 @@ static void begin(struct burst *b, struct special *s)
 	s->v = policy_of(b->from, s->epoch, &s->pp);
 	s->features = features_of(b->from);
 	s->program = b->path ? b->path : b->from;
-	if (b->watch ||
-	    !atomic_load_explicit(&s->program->takes_flows, memory_order_relaxed))
+	if (b->watch || !atomic_load_explicit(&s->program->takes_flows, memory_order_relaxed))
 		s->program = NULL;
 	s->now_ns = now_ns();
 	s->now_ms = (uint32_t)(s->now_ns / NSEC_PER_MSEC + 1);
@@ -542,7 +544,7 @@ static void copy_to_mirrors(struct burst *b, unsigned int i)
 	const struct vsw_port *to = at->way.verdict == UNICAST ? at->way.to : NULL;
 	bool sent = mirror_is_source(s->features);
 
-	if (sent || (to ? mirror_is_source(features_of(to)) : at->seen_at_source))
+	if (sent || at->to_mirrors || (to && mirror_is_source(features_of(to))))
 		mirror_packet(b->net, b->from, to, features_vlan(s->features), at->vid,
 			      sent ? b->sent[i] : s->view[i]);
 }
@@ -584,8 +586,6 @@ static void flood_drop(struct burst *b, struct vsw_port *to, struct pkt *pkt, en
 		b->watch->arrives(b->watch, to, why, pkt);
 }
 
-void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
-{
 /*
  * Somebody asks for an address that only @to's policy gives @to's guest, which knows nothing of it:
  * the switch answers for it.
@@ -611,6 +611,8 @@ static void answer_for(struct burst *b, const struct vsw_port *to, const struct 
 		send_flood_to(b->from, &answer, 1);
 }
 
+void special_flood(struct burst *b, struct vsw_port *to, struct pkt **pkts, unsigned int n)
+{
 	struct special *s = b->special;
 	struct port_policy *pp;
 	const struct policy_version *v = policy_at(b, to, &pp);
@@ -632,11 +634,11 @@ static void answer_for(struct burst *b, const struct vsw_port *to, const struct 
 		if (v) {
 			answer_for(b, to, v->policy, view);
 			why = stop_at(b, pp, v, POLICY_IN, &at, false, &view);
+		}
 		if (why == VSW_DROP_NONE)
 			why = retag_if_asked(s, &at, to, &view);
-		}
 		if (why == VSW_DROP_NONE) {
-			visitor->seen_at_source |= mirror_is_source(f);
+			visitor->to_mirrors |= at.to_mirrors || mirror_is_source(f);
 			flood_to(b, to, &view, 1);
 			if (likely(!b->watch))
 				judge_count(at.stop[POLICY_IN].half, at.stop[POLICY_IN].flow,

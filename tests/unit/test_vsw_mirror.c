@@ -12,6 +12,7 @@
 #include "base/util.h"
 #include "base/wire.h"
 #include "features_rig.h"
+#include "vswitch/policy/policy.h"
 
 static void mirror(unsigned int p, enum vsw_mirror m)
 {
@@ -158,6 +159,63 @@ static void a_large_packet_is_copied_whole(void **state)
 		assert_true(port[5].frame[i].facts & PKT_L4_GOOD);
 }
 
+/* Port 2's policy lets everything in, and wants copies of UDP to @dport. */
+static void mirror_by_rule(uint16_t dport)
+{
+	const struct policy_range range = {dport, dport};
+	const uint8_t proto = IPPROTO_UDP;
+	const struct policy_rule rules[] = {
+		{.name = "watched",
+		 .priority = 1,
+		 .terminating = true,
+		 .stateful = true,
+		 .match = {.vni = POLICY_ANY_VNI,
+			   .proto = &proto,
+			   .n_proto = 1,
+			   .dport = &range,
+			   .n_dport = 1},
+		 .action = {.mirror = 1}},
+		{.name = "rest",
+		 .priority = 2,
+		 .stateful = true,
+		 .match = {.vni = POLICY_ANY_VNI}},
+	};
+	const struct policy_group group = {
+		.name = "in", .dir = POLICY_IN, .rules = rules, .n_rules = 2};
+	const struct policy_layer layer = {.name = "l", .groups = &group, .n_groups = 1};
+	const struct policy_spec spec = {.layers = &layer, .n_layers = 1};
+	struct policy *p = policy_new(&spec, NULL, NULL);
+
+	assert_non_null(p);
+	assert_int_equal(vsw_port_set_policy(&port[2].port, p, false), 0);
+	policy_put(p);
+}
+
+/* A connection's first packet and those after it, and packets that belong to none. */
+static void a_rule_of_a_policy_can_ask_for_copies(void **state)
+{
+	(void)state;
+	mirror(1, VSW_MIRROR_NONE);
+	have(5, (struct vsw_features){.mirror = VSW_MIRROR_DESTINATION,
+				      .vlan = {.mode = VLAN_ACCESS, .vid = 9}});
+	mirror_by_rule(7); /* the port of send_udp() */
+	for (unsigned int i = 0; i < 4; i++) {
+		send_udp(1, 2, 0);
+		assert_int_equal(got(2), 1);
+		assert_int_equal(got(5), 1);
+	}
+	send_udp(1, 0, 0);
+	assert_int_equal(got(2), 1);
+	assert_int_equal(got(5), 1);
+	mirror_by_rule(8);
+	vsw_port_set_policy(&port[2].port, NULL, false);
+	mirror_by_rule(8);
+	send_udp(1, 2, 0);
+	assert_int_equal(got(2), 1);
+	assert_int_equal(got(5), 0);
+	assert_int_equal(vsw_port_set_policy(&port[2].port, NULL, false), 0);
+}
+
 static void mirrors_have_names(void **state)
 {
 	(void)state;
@@ -262,6 +320,7 @@ int main(void)
 		MIRROR(what_is_dropped_is_not_copied),
 		MIRROR(a_full_destination_misses_copies),
 		MIRROR(a_large_packet_is_copied_whole),
+		MIRROR(a_rule_of_a_policy_can_ask_for_copies),
 		cmocka_unit_test(mirrors_have_names),
 		STORM(a_storm_is_cut_off_for_its_second),
 		STORM(an_unknown_address_is_a_storm_too_a_known_one_is_not),

@@ -90,7 +90,7 @@ enum policy_nat {
  * @meter:	1 + index into policy_spec.meters; 0: none
  * @limit_mbps:	wire bytes of all packets of this rule together, in this port; more is dropped as
  *		`rate`; 0: no limit
- * @mirror:	1 + a mirror number that the host has given a port (vsw_port_set_mirror()); 0: none
+ * @mirror:	not 0: what passes is copied to the network's mirror destinations (port_features.h)
  * @mark:	1 + a number that later layers can ask for and captures show; 0: none
  */
 struct policy_action {
