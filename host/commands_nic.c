@@ -31,6 +31,21 @@
 		 .max = UINT32_MAX,                                                                \
 		 .doc = "most frames a second of broadcast, multicast and unknown unicast; 0: "    \
 			"any"},                                                                    \
+		{.name = "max_mbps",                                                               \
+		 .type = ARG_INT,                                                                  \
+		 .min = 0,                                                                         \
+		 .max = LAB_RATE_MAX,                                                              \
+		 .doc = "most that its guest may send, Mbit/s; 0: no limit"},                      \
+		{.name = "min_mbps",                                                               \
+		 .type = ARG_INT,                                                                  \
+		 .min = 0,                                                                         \
+		 .max = LAB_RATE_MAX,                                                              \
+		 .doc = "of the network's mbps, before all others; 0: none"},                      \
+		{.name = "min_weight",                                                             \
+		 .type = ARG_INT,                                                                  \
+		 .min = 0,                                                                         \
+		 .max = LAB_SHARE_MAX,                                                             \
+		 .doc = "its part in the rest of the network's mbps; 0: as 1"},                    \
 		{.name = "offload",                                                                \
 		 .type = ARG_BOOL,                                                                 \
 		 .doc = "the VF sends known flows by itself"},                                     \
@@ -41,8 +56,9 @@
 
 static bool any_feature(const json_t *args)
 {
-	static const char *const keys[] = {"vlan",   "mac_spoofing", "dhcp_guard", "router_guard",
-					   "mirror", "storm_pps",    "offload",	   "offload_flows"};
+	static const char *const keys[] = {
+		"vlan",	    "mac_spoofing", "dhcp_guard", "router_guard", "mirror",	   "storm_pps",
+		"max_mbps", "min_mbps",	    "min_weight", "offload",	  "offload_flows"};
 
 	for (unsigned int i = 0; i < ARRAY_SIZE(keys); i++)
 		if (json_object_get(args, keys[i]))
@@ -66,6 +82,9 @@ static bool take_features(struct control_req *req, const json_t *args, struct la
 	f->dhcp_guard = args_bool(args, "dhcp_guard", f->dhcp_guard);
 	f->router_guard = args_bool(args, "router_guard", f->router_guard);
 	f->storm_pps = (uint32_t)args_int(args, "storm_pps", f->storm_pps);
+	f->max_mbps = (uint32_t)args_int(args, "max_mbps", f->max_mbps);
+	f->min_mbps = (uint32_t)args_int(args, "min_mbps", f->min_mbps);
+	f->min_weight = (uint32_t)args_int(args, "min_weight", f->min_weight);
 	f->offload = args_bool(args, "offload", f->offload);
 	f->offload_flows = (uint32_t)args_int(args, "offload_flows", f->offload_flows);
 	return true;

@@ -247,6 +247,7 @@ static json_t *net_to_json(const struct lab *lab, unsigned int n)
 			      (int)net->mtu, "dhcp", net->dhcp ? "on" : "off", "domain",
 			      net->domain);
 
+	json_object_set_new(o, "mbps", json_integer(net->mbps));
 	if (net->mode != LAB_MODE_ROUTED)
 		json_object_set_new(o, "gateway", text_or_none(net->gateway4));
 	lab_mode_to_json(lab, n, o);

@@ -131,6 +131,7 @@ enum lab_hotplug {
  * @service4, @service6:	addresses of the services themselves, in text; "" when there are none
  *			or every address is a guest's. No NIC added later gets them
  * @vni:		vxlan: the number in its packets
+ * @mbps:		bandwidth that its NICs of one host share; 0: no limit
  * @max_routes:		routed: the most routes that its router takes; 0: as many as fit
  * @type, @uplink:	who is on it beside the guests, and how
  */
@@ -151,6 +152,7 @@ struct lab_net {
 	uint32_t mtu;
 	enum lab_mode mode;
 	uint32_t vni;
+	uint32_t mbps;
 	uint32_t max_routes;
 	enum lab_net_type type;
 	struct lab_uplink uplink;
@@ -169,7 +171,7 @@ struct lab_net {
  * @weight:	0..100; 0: the VF is off for now, restored when it is raised
  * @moderation:	of the VF's interrupts
  * @ip4, @ip6:	address without prefix length; "" when the network has none
- * @features:	VLANs, guards, mirroring, storm limit at its port
+ * @features:	VLANs, guards, mirroring, storm limit, bandwidth at its port
  * @added:	not the file's: it came later and may go and come with other addresses
  */
 struct lab_nic {

@@ -52,6 +52,9 @@ void lab_features_to_json(const struct lab_features *f, json_t *o, bool words)
 	json_object_set_new(o, "router_guard", on_off(f->router_guard, words));
 	json_object_set_new(o, "mirror", json_string(lab_mirror_name(f->mirror)));
 	json_object_set_new(o, "storm_pps", json_integer(f->storm_pps));
+	json_object_set_new(o, "max_mbps", json_integer(f->max_mbps));
+	json_object_set_new(o, "min_mbps", json_integer(f->min_mbps));
+	json_object_set_new(o, "min_weight", json_integer(f->min_weight));
 	json_object_set_new(o, "offload", on_off(f->offload, words));
 	json_object_set_new(o, "offload_flows", json_integer(f->offload_flows));
 }

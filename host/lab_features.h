@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * What the switch does at a NIC's port, as a lab file or a request writes it: VLANs, guards,
- * mirroring, storm limit (vswitch/port_features.h). Any thread.
+ * mirroring, storm limit (vswitch/port_features.h), bandwidth (vswitch/shape.h). Any thread.
  */
 #ifndef HVLAB_HOST_LAB_FEATURES_H
 #define HVLAB_HOST_LAB_FEATURES_H
@@ -20,11 +20,16 @@ const char *lab_mirror_name(enum lab_mirror m);
 /* By name; -1: no such word. */
 int lab_mirror_parse(const char *word);
 
+#define LAB_RATE_MAX  4000000u /* Mbit/s */
+#define LAB_SHARE_MAX 100u
+
 /**
  * struct lab_features
  * @vlan:	as lab_vlan_parse() writes it
  * @mac_spoofing: the guest may send with other source addresses than the NIC's
  * @storm_pps:	0: no limit
+ * @max_mbps:	most that its guest may send; 0: no limit
+ * @min_mbps, @min_weight: its part of the network's bandwidth: absolute, and of the rest; 0: none, 1
  * @offload:	the VF sends flows by itself once the switch has judged their first packets
  * @offload_flows: how many it can hold, 1..LAB_OFFLOAD_FLOWS_MAX
  */
@@ -33,6 +38,7 @@ struct lab_features {
 	bool mac_spoofing, dhcp_guard, router_guard;
 	enum lab_mirror mirror;
 	uint32_t storm_pps;
+	uint32_t max_mbps, min_mbps, min_weight;
 	bool offload;
 	uint32_t offload_flows;
 };

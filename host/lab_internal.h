@@ -60,7 +60,7 @@ struct file_nic {
 	char *vlan;
 	enum file_switch *mac_spoofing, *dhcp_guard, *router_guard;
 	enum lab_mirror *mirror;
-	uint32_t *storm_pps, *offload_flows;
+	uint32_t *storm_pps, *max_mbps, *min_mbps, *min_weight, *offload_flows;
 	enum file_switch *offload;
 };
 
@@ -85,7 +85,7 @@ struct file_uplink {
 
 struct file_net {
 	char *name, *subnet, *subnet6, *domain, *gateway;
-	uint32_t *mtu, *vni, *max_routes;
+	uint32_t *mtu, *vni, *max_routes, *mbps;
 	enum file_switch *dhcp;
 	enum lab_mode *mode;
 	enum lab_net_type *type;

@@ -266,6 +266,8 @@ int lab_check_nets(struct lab_doc *ld, const struct file_lab *f, struct lab *lab
 		/* On somebody's LAN others would get their addresses from us. */
 		net->dhcp = nets[n].dhcp ? *nets[n].dhcp == FILE_ON
 					 : net->type != LAB_NET_EXTERNAL;
+		net->mbps = lab_check_range(ld, lab_path("networks[%u].mbps", n).s, nets[n].mbps, 0,
+					    LAB_RATE_MAX, 0, " Mbit/s");
 		check_domain(ld, n, nets[n].domain, lab);
 		check_given(ld, n, &nets[n], AF_INET, lab);
 		check_given(ld, n, &nets[n], AF_INET6, lab);

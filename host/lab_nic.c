@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns the checks and defaults of NICs: names, networks, MACs, paths. */
 #include "host/lab_internal.h"
+#include "host/lab_rate.h"
 
 #include <assert.h>
 #include <ctype.h>
@@ -135,8 +136,30 @@ static void check_features(struct lab_doc *ld, const char *at, const struct file
 					    to->offload_flows, "");
 }
 
+static uint32_t check_rate(struct lab_doc *ld, const char *at, const char *key,
+			   const uint32_t *given, uint32_t max, const char *unit)
+{
+	return lab_check_range(ld, lab_path("%s.%s", at, key).s, given, 0, max, 0, unit);
+}
+
+static void check_rates(struct lab_doc *ld, const char *at, const struct file_nic *f,
+			const struct lab *lab, const struct lab_vm *vm, struct lab_nic *nic)
+{
+	struct lab_features *to = &nic->features;
+	const char *key, *remedy;
+	char why[160];
+
+	to->max_mbps = check_rate(ld, at, "max_mbps", f->max_mbps, LAB_RATE_MAX, " Mbit/s");
+	to->min_mbps = check_rate(ld, at, "min_mbps", f->min_mbps, LAB_RATE_MAX, " Mbit/s");
+	to->min_weight = check_rate(ld, at, "min_weight", f->min_weight, LAB_SHARE_MAX, "");
+	remedy = lab_rate_check(lab, vm, nic->name, nic->net, to, &key, why, sizeof(why));
+	if (remedy)
+		lab_doc_error(ld, lab_path("%s.%s", at, key).s, remedy, "%s", why);
+}
+
 static void check_nic(struct lab_doc *ld, const char *at, const struct file_nic *f,
-		      unsigned int index, const struct lab *lab, struct lab_nic *nic)
+		      unsigned int index, const struct lab *lab, const struct lab_vm *vm,
+		      struct lab_nic *nic)
 {
 	struct lab_path path = lab_path("%s.name", at);
 	const struct lab_net *net;
@@ -168,6 +191,7 @@ static void check_nic(struct lab_doc *ld, const char *at, const struct file_nic 
 	}
 	check_paths(ld, at, f, nic);
 	check_features(ld, at, f, nic);
+	check_rates(ld, at, f, lab, vm, nic);
 }
 
 /* FNV-1a, 64 bits: a MAC must be the same on every machine, it need not be secret. */
@@ -248,12 +272,12 @@ void lab_check_nics(struct lab_doc *ld, unsigned int v, const struct file_vm *f,
 				      "the VM has no NICs and there are %u networks to choose from",
 				      lab->n_nets);
 		vm->n_nics = 1;
-		check_nic(ld, lab_path("vms[%u].nics[0]", v).s, &none, 0, lab, &vm->nics[0]);
+		check_nic(ld, lab_path("vms[%u].nics[0]", v).s, &none, 0, lab, vm, &vm->nics[0]);
 		return;
 	}
 	vm->n_nics = f->nics_count;
 	for (unsigned int i = 0; i < vm->n_nics; i++) {
-		check_nic(ld, lab_path("vms[%u].nics[%u]", v, i).s, &f->nics[i], i, lab,
+		check_nic(ld, lab_path("vms[%u].nics[%u]", v, i).s, &f->nics[i], i, lab, vm,
 			  &vm->nics[i]);
 		for (unsigned int j = 0; j < i; j++)
 			if (strcmp(vm->nics[i].name, vm->nics[j].name) == 0)

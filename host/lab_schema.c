@@ -63,6 +63,9 @@ static const cyaml_schema_field_t nic_fields[] = {
 	CYAML_FIELD_ENUM_PTR("mirror", OPT | CYAML_FLAG_STRICT, struct file_nic, mirror,
 			     mirror_words, ARRAY_SIZE(mirror_words)),
 	CYAML_FIELD_UINT_PTR("storm_pps", OPT, struct file_nic, storm_pps),
+	CYAML_FIELD_UINT_PTR("max_mbps", OPT, struct file_nic, max_mbps),
+	CYAML_FIELD_UINT_PTR("min_mbps", OPT, struct file_nic, min_mbps),
+	CYAML_FIELD_UINT_PTR("min_weight", OPT, struct file_nic, min_weight),
 	CYAML_FIELD_ENUM_PTR("offload", OPT | CYAML_FLAG_STRICT, struct file_nic, offload,
 			     switch_words, ARRAY_SIZE(switch_words)),
 	CYAML_FIELD_UINT_PTR("offload_flows", OPT, struct file_nic, offload_flows),
@@ -135,6 +138,7 @@ static const cyaml_schema_field_t net_fields[] = {
 	CYAML_FIELD_MAPPING_PTR("uplink", OPT, struct file_net, uplink, uplink_fields),
 	CYAML_FIELD_UINT_PTR("vni", OPT, struct file_net, vni),
 	CYAML_FIELD_UINT_PTR("max_routes", OPT, struct file_net, max_routes),
+	CYAML_FIELD_UINT_PTR("mbps", OPT, struct file_net, mbps),
 	CYAML_FIELD_SEQUENCE("parts", OPT, struct file_net, parts, &part_value, 0, LAB_MAX_HOSTS),
 	CYAML_FIELD_END,
 };

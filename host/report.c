@@ -137,6 +137,12 @@ static json_t *net_json(const struct run *run, unsigned int i)
 			 "uplink", run_uplink_json(run, i));
 }
 
+static json_t *net_with_rate(json_t *net, const struct run *run, unsigned int i)
+{
+	json_object_set_new(net, "mbps", json_integer(vsw_net_rate(run->nets[i])));
+	return net;
+}
+
 static json_t *lab_json(const struct run *run)
 {
 	return json_pack("{s:s, s:o, s:s, s:I, s:{s:s, s:o}, s:s, s:s}", "name", run->lab->name,
@@ -178,7 +184,7 @@ json_t *report_status(struct daemon *d)
 	const struct run *run = d->run;
 
 	for (unsigned int i = 0; run && complete(run) && i < run->lab->n_nets; i++)
-		json_array_append_new(nets, net_json(run, i));
+		json_array_append_new(nets, net_with_rate(net_json(run, i), run, i));
 	for (unsigned int i = 0; run && complete(run) && i < run->lab->n_vms; i++)
 		json_array_append_new(vms, vm_json(run, &run->vms[i]));
 	o = json_pack("{s:s, s:i, s:i, s:I, s:s, s:o, s:s}", "version", HVLAB_VERSION, "protocol",

@@ -18,6 +18,7 @@
 #include <string.h>
 
 #include "host/run_capture.h"
+#include "host/lab_rate.h"
 #include "host/run_fabric.h"
 #include "host/run_nic.h"
 #include "host/run_policy.h"
@@ -561,6 +562,17 @@ static int find_net(const struct run *run, const char *name, unsigned int *net, 
 	return refuse(why, why_size, -ENOENT, "there is no network \"%.40s\"", name);
 }
 
+/* Does its bandwidth fit its network? @nic: its name; "": it is new. */
+static int check_rate(const struct run_vm *rv, const char *nic, unsigned int net,
+		      const struct lab_features *f, char *why, size_t why_size)
+{
+	const char *key, *remedy;
+	char what[160];
+
+	remedy = lab_rate_check(rv->run->lab, rv->lab, nic, net, f, &key, what, sizeof(what));
+	return remedy ? refuse(why, why_size, -EINVAL, "%s: %s; %s", key, what, remedy) : 0;
+}
+
 int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic_until until,
 		unsigned int deadline_ms, run_nic_done_fn done, void *arg, struct run_nic **out,
 		char *why, size_t why_size)
@@ -581,6 +593,9 @@ int run_nic_add(struct run_vm *rv, const struct run_nic_spec *spec, enum run_nic
 	if (run->state == RUN_STOPPING)
 		return refuse(why, why_size, -ECANCELED, "the lab is going down");
 	rc = find_net(run, spec->network, &wish.net, why, why_size);
+	if (rc)
+		return rc;
+	rc = check_rate(rv, "", wish.net, &spec->features, why, why_size);
 	if (rc)
 		return rc;
 	if (!rn)
@@ -727,8 +742,12 @@ int run_nic_set(struct run_nic *rn, const struct run_nic_change *c, run_nic_done
 			      LAB_WEIGHT_MAX, LAB_QUEUES_MAX);
 	if (c->what & vf_only && !vnic_vf(rn->vnic))
 		return refuse(why, why_size, -EINVAL, "%s has no VF", vnic_id(rn->vnic));
-	if (c->what & RUN_NIC_SET_FEATURES)
+	if (c->what & RUN_NIC_SET_FEATURES) {
+		rc = check_rate(rn->rv, rn->lab->name, rn->lab->net, &c->features, why, why_size);
+		if (rc)
+			return rc;
 		rc = vnic_features_set(rn->vnic, &c->features);
+	}
 	if (rc)
 		return refuse(why, why_size, rc, "its port's features: %s", strerror(-rc));
 	if (c->what & RUN_NIC_SET_FEATURES)

@@ -127,6 +127,7 @@ static int make_nets(struct run *run)
 			     strerror(errno));
 			return -1;
 		}
+		vsw_net_rate_set(run->nets[i], run->lab->nets[i].mbps);
 	}
 	return 0;
 }

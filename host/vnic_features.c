@@ -1,10 +1,14 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /* Owns how a vNIC's port features, as the lab has them, come into force in the switch. */
+#include <assert.h>
 #include <errno.h>
 
 #include "host/vnic_internal.h"
 #include "vswitch/nic.h"
 #include "vswitch/port_features.h"
+
+static_assert(LAB_RATE_MAX == SHAPE_MAX_MBPS && LAB_SHARE_MAX == SHAPE_MAX_WEIGHT,
+	      "what can be written can be had");
 
 uint32_t vnic_max_flows(const struct lab_features *f)
 {
@@ -18,6 +22,8 @@ int vnic_features_set(struct vnic *v, const struct lab_features *f)
 						    ? VSW_MIRROR_DESTINATION
 						    : VSW_MIRROR_NONE,
 				  .storm_pps = f->storm_pps};
+	const struct shape_conf rate = {
+		.max_mbps = f->max_mbps, .min_mbps = f->min_mbps, .min_weight = f->min_weight};
 	struct mana_info info;
 	char why[160];
 	int rc;
@@ -31,8 +37,11 @@ int vnic_features_set(struct vnic *v, const struct lab_features *f)
 	if (f->router_guard)
 		to.guards |= GUARD_ROUTER;
 	rc = vsw_port_set_features(vsw_nic_port(v->nic), &to);
-	if (rc || !v->mana)
+	if (rc)
 		return rc;
+	vsw_port_shape_set(vsw_nic_port(v->nic), &rate);
+	if (!v->mana)
+		return 0;
 	/* A change of size empties the table, so only when it is one. */
 	mana_get_info(v->mana, &info);
 	return info.vports[0].max_flows == vnic_max_flows(f)

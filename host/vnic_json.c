@@ -113,6 +113,8 @@ json_t *vnic_port_json(const struct vsw_port *port)
 	set(o, "rx_bytes", atomic_load(&st->rx_bytes));
 	set(o, "tx_gso", atomic_load(&st->tx_gso));
 	set(o, "tx_waits", atomic_load(&st->tx_waits));
+	set(o, "tx_delayed", atomic_load(&st->tx_delayed));
+	set(o, "tx_delayed_ns", atomic_load(&st->tx_delayed_ns));
 	json_object_set_new(o, "rx_drops", drops_json(st->drops));
 	json_object_set_new(o, "tx_drops", drops_json(st->tx_drops));
 	return o;

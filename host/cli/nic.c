@@ -30,11 +30,16 @@ enum {
 	OPT_ROUTER_GUARD,
 	OPT_MIRROR,
 	OPT_STORM_PPS,
+	OPT_MAX_MBPS,
+	OPT_MIN_MBPS,
+	OPT_MIN_WEIGHT,
 	OPT_OFFLOAD,
 	OPT_OFFLOAD_FLOWS,
 };
 
-#define FEATURES    "vlan mac-spoofing dhcp-guard router-guard mirror storm-pps offload offload-flows"
+#define FEATURES                                                                                   \
+	"vlan mac-spoofing dhcp-guard router-guard mirror storm-pps max-mbps min-mbps "            \
+	"min-weight offload offload-flows"
 #define MAX_COUNT   16
 #define MAX_TARGETS 64
 
@@ -80,6 +85,18 @@ static void feature_option(struct cli *cli, int opt)
 	case OPT_STORM_PPS:
 		put("storm_pps",
 		    json_integer(cli_number(cli, "--storm-pps", optarg, 0, UINT32_MAX)));
+		break;
+	case OPT_MAX_MBPS:
+		put("max_mbps",
+		    json_integer(cli_number(cli, "--max-mbps", optarg, 0, LAB_RATE_MAX)));
+		break;
+	case OPT_MIN_MBPS:
+		put("min_mbps",
+		    json_integer(cli_number(cli, "--min-mbps", optarg, 0, LAB_RATE_MAX)));
+		break;
+	case OPT_MIN_WEIGHT:
+		put("min_weight",
+		    json_integer(cli_number(cli, "--min-weight", optarg, 0, LAB_SHARE_MAX)));
 		break;
 	case OPT_OFFLOAD:
 		put("offload", on_off(cli, "--offload", optarg, "on", "on|off"));
@@ -304,6 +321,9 @@ static void show_list(struct output *out, const json_t *v)
 		{.title = "QUEUES", .path = "queues", .right = true},
 		{.title = "MODERATION", .path = "moderation"},
 		{.title = "VLAN", .path = "vlan"},
+		{.title = "MAX", .path = "max_mbps", .right = true},
+		{.title = "MIN", .path = "min_mbps", .right = true},
+		{.title = "SHARE", .path = "min_weight", .right = true},
 		{.title = "MTU", .path = "mtu", .right = true},
 		{.title = "ADDRESSES", .path = "addresses"},
 	};
@@ -362,6 +382,9 @@ static int run(struct cli *cli, int argc, char **argv)
 		{"router-guard", required_argument, NULL, OPT_ROUTER_GUARD},
 		{"mirror", required_argument, NULL, OPT_MIRROR},
 		{"storm-pps", required_argument, NULL, OPT_STORM_PPS},
+		{"max-mbps", required_argument, NULL, OPT_MAX_MBPS},
+		{"min-mbps", required_argument, NULL, OPT_MIN_MBPS},
+		{"min-weight", required_argument, NULL, OPT_MIN_WEIGHT},
 		{"offload", required_argument, NULL, OPT_OFFLOAD},
 		{"offload-flows", required_argument, NULL, OPT_OFFLOAD_FLOWS},
 		{0},
@@ -439,6 +462,9 @@ const struct cli_command cmd_nic = {
 		"  --mirror M      source: its packets are copied to those of destination; none\n"
 		"  --storm-pps N   most frames a second of broadcast, multicast and unknown unicast;\n"
 		"                  0: any\n"
+		"  --max-mbps N    most that its guest may send, on all paths together; 0: no limit\n"
+		"  --min-mbps N    of the network's mbps, before all others; 0: none\n"
+		"  --min-weight N  its part in the rest of it, 1 to 100\n"
 		"  --offload on|off       the VF sends known flows by itself; off: each packet visits "
 		"the\n"
 		"                  switch\n"

@@ -412,6 +412,49 @@ static void port_features_are_set_at_once_and_told(void **state)
 	ctl_close(&c);
 }
 
+static uint64_t port_figure(struct ctl *c, const char *vnic, const char *name)
+{
+	json_t *v = ctl_ok(c, "stats", json_pack("{s:s}", "vnic", vnic));
+	json_t *port = json_object_get(json_array_get(json_object_get(v, "vnics"), 0), "port");
+	json_t *n = json_object_get(port, name);
+	uint64_t value = (uint64_t)json_integer_value(n);
+
+	assert_true(json_is_integer(n));
+	json_decref(v);
+	return value;
+}
+
+static void bandwidth_is_set_at_once(void **state)
+{
+	struct ctl c;
+	json_t *v, *nic;
+
+	ctl_open(&c, *state);
+	guest_lab_up(&c);
+	v = ctl_ok(&c, "nic-set",
+		   json_pack("{s:s, s:i}", "vnic", "a/eth0", "max_mbps", 100));
+	nic = json_object_get(v, "nic");
+	assert_int_equal(json_integer_value(json_object_get(nic, "max_mbps")), 100);
+	assert_int_equal(json_integer_value(json_object_get(nic, "min_mbps")), 0);
+	json_decref(v);
+	assert_int_equal(port_figure(&c, "a/eth0", "tx_delayed"), 0);
+	assert_int_equal(port_figure(&c, "a/eth0", "tx_delayed_ns"), 0);
+	/* Its networks have nothing to divide. */
+	ctl_refused(&c, "nic-set", json_pack("{s:s, s:i}", "vnic", "a/eth0", "min_mbps", 10),
+		    "InvalidArgument", "network blue has no bandwidth");
+	ctl_refused(&c, "nic-add", json_pack("{s:s, s:s, s:i}", "vm", "a", "network", "blue",
+					     "min_weight", 3),
+		    "InvalidArgument", "give the network mbps");
+	ctl_refused(&c, "nic-set", json_pack("{s:s, s:i}", "vnic", "a/eth0", "min_weight", 101),
+		    "InvalidArgument", "min_weight");
+	v = ctl_ok(&c, "nic-add",
+		   guest_with(nic_args("a", NULL), "max_mbps", json_integer(7)));
+	nic = json_object_get(v, "nic");
+	assert_int_equal(json_integer_value(json_object_get(nic, "max_mbps")), 7);
+	json_decref(v);
+	ctl_close(&c);
+}
+
 static void a_vm_that_is_down_gets_its_nics_at_the_next_start(void **state)
 {
 	struct ctl c;
@@ -504,6 +547,7 @@ int main(void)
 		T(a_guest_that_keeps_a_device_keeps_no_traffic),
 		T(weight_takes_the_vf_and_gives_it),
 		T(port_features_are_set_at_once_and_told),
+		T(bandwidth_is_set_at_once),
 		T(a_vm_that_is_down_gets_its_nics_at_the_next_start),
 		T(a_vm_killed_while_nics_come_and_go),
 		T(the_lab_may_go_down_while_nics_come_and_go),

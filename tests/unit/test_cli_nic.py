@@ -133,10 +133,12 @@ class NicTest(CliTest):
         daemon = self.adding(**{"nic-set": lambda a, f, c: {"nic": nic("eth0"), "steps": []}})
         self.check(self.hvlab("nic", "set", "a/eth0", "--vlan", "trunk 10-20 native 1",
                               "--mac-spoofing", "off", "--dhcp-guard", "on", "--router-guard",
-                              "off", "--mirror", "source", "--storm-pps", "100", "--offload",
+                              "off", "--mirror", "source", "--storm-pps", "100", "--max-mbps",
+                              "200", "--min-mbps", "10", "--min-weight", "3", "--offload",
                               "off", "--offload-flows", "9"), 0)
         features = {"vlan": "trunk 10-20 native 1", "mac_spoofing": False, "dhcp_guard": True,
                     "router_guard": False, "mirror": "source", "storm_pps": 100,
+                    "max_mbps": 200, "min_mbps": 10, "min_weight": 3,
                     "offload": False, "offload_flows": 9}
         self.assertEqual(daemon.seen("nic-set"), [
             {"vnic": "a/eth0", **features, "wait": False}])
@@ -146,6 +148,8 @@ class NicTest(CliTest):
         for args, text in ((["--mirror", "both"], '"both" is none of none, source, destination'),
                            (["--mac-spoofing", "no"], '"no" is none of on, off'),
                            (["--storm-pps", "-1"], "--storm-pps"),
+                           (["--max-mbps", "4000001"], "--max-mbps"),
+                           (["--min-weight", "101"], "--min-weight"),
                            (["--offload-flows", "0"], "--offload-flows")):
             self.check(self.hvlab("nic", "set", "a/eth0", *args), 2, err=text)
         self.check(self.hvlab("nic", "del", "a/eth0", "--vlan", "none"), 2, err="--vlan")
