@@ -66,6 +66,8 @@ static void on_event(void *arg, const json_t *event)
 		say(up, "%s: VF %s", vnic, state);
 	else if (strcmp(name, "VM_REBOOT") == 0)
 		say(up, "%s: rebooted", vm);
+	else if (strcmp(name, "FABRIC_STATE") == 0)
+		say(up, "fabric: %s%s%s", state, reason ? ": " : "", reason ? reason : "");
 	else if (strcmp(name, "VNIC_GUEST_ERROR") == 0)
 		say(up, "%s: %s", vnic, out_str(data, "text", "?"));
 }
