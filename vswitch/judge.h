@@ -106,13 +106,17 @@ static inline bool judge_is_steady(const struct flow *f, uint8_t tcp_flags)
 /*
  * The usual case: the connection of a packet that passes without anything being asked or changed in
  * its record. NULL: judge_packet() says what is to be done. @key, @hash: as the sender's port has it.
+ * @guess: a record of that table which it may be, or NULL.
  */
 static inline struct flow *judge_known(const struct port_policy *pp, const struct policy_version *v,
 				       enum policy_dir dir, const struct flow_key *key,
-				       uint32_t hash, const struct pkt *pkt)
+				       uint32_t hash, struct flow *guess,
+				       const struct pkt *pkt)
 {
-	struct flow *f = flow_find_sent(pp->flows, key, hash, dir);
+	struct flow *f = guess;
 
+	if (unlikely(!f || !flow_is_sent(f, key, dir)))
+		f = flow_find_sent(pp->flows, key, hash, dir);
 	if (unlikely(!f || pkt->fragment) ||
 	    unlikely(atomic_load_explicit(&f->gen, memory_order_acquire) != v->gen) ||
 	    unlikely(!(atomic_load_explicit(&f->flags, memory_order_relaxed) >> dir & 1)) ||

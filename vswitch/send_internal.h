@@ -111,6 +111,7 @@ struct stop {
 
 struct visitor {
 	struct flow_key key; /* as the sender's port sees it */
+	struct flow *guess;  /* its record in the table that is asked next, most likely */
 	uint32_t hash;
 	bool has_key;
 	uint16_t vid, fdb_vid; /* its VLAN, and the one its addresses are known under */

@@ -194,7 +194,8 @@ static inline enum vsw_drop stop_at(const struct burst *b, struct port_policy *p
 	enum vsw_drop why;
 
 	if (likely(at->has_key && !b->watch))
-		f = judge_known(pp, v, dir, &at->key, at->hash, *view);
+		f = judge_known(pp, v, dir, &at->key, at->hash, may_make ? at->guess : NULL,
+				*view);
 	if (unlikely(!f))
 		return stop_long(b, pp, v, dir, at, may_make, view);
 	x = atomic_load_explicit(&f->extra, memory_order_acquire);
@@ -214,10 +215,8 @@ static inline enum vsw_drop stop_at(const struct burst *b, struct port_policy *p
 /* The key of what a packet has become on the way. */
 static void new_key(struct visitor *at, const struct pkt *pkt)
 {
-	at->has_key = flow_key_from(&at->key, pkt, at->vid);
-	if (at->has_key)
-		at->hash = flow_hash(&at->key);
-	else
+	at->has_key = flow_key_hash_from(&at->key, &at->hash, pkt, at->vid);
+	if (unlikely(!at->has_key))
 		at->key.zone = at->vid;
 }
 
@@ -230,22 +229,24 @@ static inline void fetch_bucket(const struct port_policy *pp, const struct visit
 }
 
 /* The record of the first slot with the right part of the hash: almost always the one. */
-static inline void fetch_record(const struct port_policy *pp, const struct visitor *at,
+static inline void fetch_record(const struct port_policy *pp, struct visitor *at,
 				enum policy_dir dir)
 {
 	const struct flow_bucket *bucket;
 
+	at->guess = NULL;
 	if (!pp || !at->has_key)
 		return;
 	bucket = flow_bucket(pp->flows, at->hash);
 	for (unsigned int i = 0; i < FLOW_SLOTS; i++) {
 		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
-		const struct flow *f = flow_of_slot(slot);
+		struct flow *f = flow_of_slot(slot);
 
 		if (slot >> 48 != at->hash >> 16 || !f)
 			continue;
 		__builtin_prefetch(f);
 		__builtin_prefetch(&f->count[dir], 1);
+		at->guess = f;
 		return;
 	}
 }
@@ -381,6 +382,7 @@ static void start_again(struct burst *b, unsigned int i)
 		special_pay_back(paid, s->at[i].bytes);
 	s->epoch = atomic_load_explicit(&vsw_policy_epoch, memory_order_acquire);
 	s->v = policy_of(b->from, s->epoch, &s->pp);
+	s->at[i].guess = NULL;
 	parse_one(b, i);
 }
 

@@ -50,6 +50,8 @@ bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone);
 void flow_key_turn(struct flow_key *to, const struct flow_key *from);
 /* The same for both sides. Seeded at start-up: a guest cannot aim at a bucket. */
 uint32_t flow_hash(const struct flow_key *key);
+/* Both at once, for each packet. */
+bool flow_key_hash_from(struct flow_key *key, uint32_t *hash, const struct pkt *pkt, uint16_t zone);
 
 static inline uint64_t flow_key_word(const struct flow_key *key, unsigned int i)
 {

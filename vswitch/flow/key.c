@@ -26,13 +26,17 @@ __attribute__((constructor)) static void draw_seed(void)
  * Keys are written in words of eight bytes, which is how they are read: a load of what several
  * smaller stores have just written waits for all of them to leave the store buffer.
  */
-static inline void map_v4(uint8_t to[16], const uint8_t *from)
+static inline uint64_t mapped_v4(const uint8_t *from)
 {
-	uint64_t hi = 0, lo;
 	uint32_t addr;
 
 	memcpy(&addr, from, 4);
-	lo = htole64((uint64_t)le32toh(addr) << 32 | 0xffff0000u);
+	return htole64((uint64_t)le32toh(addr) << 32 | 0xffff0000u);
+}
+
+/* An address as two words. */
+static inline void set_addr(uint8_t to[16], uint64_t hi, uint64_t lo)
+{
 	memcpy(to, &hi, 8);
 	memcpy(to + 8, &lo, 8);
 }
@@ -85,8 +89,8 @@ bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone)
 		return false;
 	}
 	if (pkt->l3 == PKT_L3_IPV4) {
-		map_v4(key->local, pkt->hdr + pkt->src_off);
-		map_v4(key->remote, pkt->hdr + pkt->dst_off);
+		set_addr(key->local, 0, mapped_v4(pkt->hdr + pkt->src_off));
+		set_addr(key->remote, 0, mapped_v4(pkt->hdr + pkt->dst_off));
 	} else {
 		memcpy(key->local, pkt->hdr + pkt->src_off, 16);
 		memcpy(key->remote, pkt->hdr + pkt->dst_off, 16);
@@ -109,20 +113,48 @@ static inline uint64_t fold(uint64_t a, uint64_t b)
 	return (uint64_t)m ^ (uint64_t)(m >> 64);
 }
 
-static inline uint64_t end_hash(const uint8_t addr[16], uint16_t port)
+static inline uint64_t end_hash(uint64_t hi, uint64_t lo, uint16_t port)
 {
-	uint64_t hi, lo;
-
-	memcpy(&hi, addr, 8);
-	memcpy(&lo, addr + 8, 8);
 	return fold(lo ^ seed[0], hi ^ seed[1] ^ (uint64_t)port << 32);
+}
+
+/* @ends: a sum, so that both sides get the same. */
+static inline uint32_t hash_of(uint64_t ends, uint16_t zone, uint8_t proto)
+{
+	uint64_t h = fold(ends ^ seed[2], ((uint64_t)zone << 8 | proto) ^ seed[3]);
+
+	return (uint32_t)(h ^ h >> 32);
 }
 
 uint32_t flow_hash(const struct flow_key *key)
 {
-	/* A sum, so that both sides get the same. */
-	uint64_t h = end_hash(key->local, key->lport) + end_hash(key->remote, key->rport);
+	return hash_of(end_hash(flow_key_word(key, 0), flow_key_word(key, 1), key->lport) +
+			       end_hash(flow_key_word(key, 2), flow_key_word(key, 3), key->rport),
+		       key->zone, key->proto);
+}
 
-	h = fold(h ^ seed[2], ((uint64_t)key->zone << 8 | key->proto) ^ seed[3]);
-	return (uint32_t)(h ^ h >> 32);
+bool flow_key_hash_from(struct flow_key *key, uint32_t *hash, const struct pkt *pkt, uint16_t zone)
+{
+	const uint8_t *h = pkt->hdr;
+	uint16_t lport, rport;
+	uint64_t local, remote;
+
+	if (unlikely(pkt->l3 != PKT_L3_IPV4 || pkt->fragment || (h[0] & 1) ||
+		     (pkt->l4 != PKT_L4_TCP && pkt->l4 != PKT_L4_UDP))) {
+		if (!flow_key_from(key, pkt, zone))
+			return false;
+		*hash = flow_hash(key);
+		return true;
+	}
+	/* The usual kind: what flow_key_from() and flow_hash() do, in registers. */
+	local = mapped_v4(h + pkt->src_off);
+	remote = mapped_v4(h + pkt->dst_off);
+	lport = be16_load(h + pkt->l4_off);
+	rport = be16_load(h + pkt->l4_off + 2);
+	set_addr(key->local, 0, local);
+	set_addr(key->remote, 0, remote);
+	set_tail(key, lport, rport, pkt->l4_proto, zone);
+	*hash = hash_of(end_hash(0, local, lport) + end_hash(0, remote, rport), zone,
+			pkt->l4_proto);
+	return true;
 }
