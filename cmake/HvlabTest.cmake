@@ -1,5 +1,7 @@
 # hvlab_test(NAME SOURCES... [LIBS libs...] [LABELS labels...] [TIMEOUT seconds])
-# A cmocka program that ctest runs. NAME is also the target.
+# A cmocka program that ctest runs. NAME is also the target. One with the label driver or tsan is for
+# ThreadSanitizer too: scripts/check builds and runs those with it.
+add_custom_target(tsan_tests)
 function(hvlab_test name)
 	cmake_parse_arguments(T "" "TIMEOUT" "LIBS;LABELS" ${ARGN})
 	add_executable(${name} ${T_UNPARSED_ARGUMENTS})
@@ -9,4 +11,7 @@ function(hvlab_test name)
 		set(T_TIMEOUT 120)
 	endif()
 	set_tests_properties(${name} PROPERTIES TIMEOUT ${T_TIMEOUT} LABELS "${T_LABELS}")
+	if("driver" IN_LIST T_LABELS OR "tsan" IN_LIST T_LABELS)
+		add_dependencies(tsan_tests ${name})
+	endif()
 endfunction()
