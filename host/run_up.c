@@ -116,8 +116,8 @@ static int make_nets(struct run *run)
 		struct vsw_net_conf nc = {.name = run->lab->nets[i].name,
 					  .mtu = run->lab->nets[i].mtu};
 
-		/* All guests of the other hosts are behind one port. */
-		if (run->lab->fabric.on) {
+		/* All guests of the other hosts are behind one port, or all of a LAN. */
+		if (run->lab->fabric.on || run->lab->nets[i].type == LAB_NET_EXTERNAL) {
 			nc.max_macs = FLEET_MACS;
 			nc.max_macs_per_port = FLEET_MACS / 2;
 		}

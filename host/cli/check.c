@@ -15,6 +15,7 @@ static void show(struct output *out, const json_t *result)
 		{.title = "SUBNET6", .path = "subnet6"},
 		{.title = "MTU", .path = "mtu", .right = true},
 		{.title = "MODE", .path = "mode"},
+		{.title = "TYPE", .path = "type"},
 	};
 	static const struct out_column hosts[] = {
 		{.title = "HOST", .path = "name"},

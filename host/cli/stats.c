@@ -28,6 +28,18 @@ static const struct out_column queue_cols[] = {
 	{.title = "NO-BUFFER", .path = "rx_no_buffer", .right = true},
 };
 
+/* Named from the lab's side: in came from the interface, out left by it. */
+static const struct out_column uplink_cols[] = {
+	{.title = "UPLINK", .path = "id"},
+	{.title = "INTERFACE", .path = "interface"},
+	{.title = "IN-PKTS", .path = "port.tx_packets", .right = true},
+	{.title = "IN-BYTES", .path = "port.tx_bytes", .right = true},
+	{.title = "IN-TSO", .path = "port.tx_gso", .right = true},
+	{.title = "OUT-PKTS", .path = "port.rx_packets", .right = true},
+	{.title = "OUT-BYTES", .path = "port.rx_bytes", .right = true},
+	{.title = "KERNEL-DROPS", .path = "kernel_drops", .right = true},
+};
+
 static bool want_queues, want_all;
 
 /* Reasons with drops, "a/eth0: tx no-port 5"; every reason with --all. Returns the sum. */
@@ -69,6 +81,23 @@ static void show_all(struct output *out, const json_t *vnic)
 	}
 }
 
+static void show_uplinks(struct output *out, json_t *uplinks)
+{
+	json_t *up;
+	size_t i;
+
+	if (!json_array_size(uplinks))
+		return;
+	json_array_foreach(uplinks, i, up)
+		json_object_set_new(up, "id", json_sprintf("%s/uplink", out_str(up, "network", "?")));
+	out_text(out, "\n");
+	out_table(out, uplinks, uplink_cols, ARRAY_SIZE(uplink_cols));
+	json_array_foreach(uplinks, i, up) {
+		drops(out, up, "tx", true);
+		drops(out, up, "rx", true);
+	}
+}
+
 static void show(struct output *out, const json_t *v)
 {
 	json_t *queues = json_array(), *vnic, *q;
@@ -93,6 +122,7 @@ static void show(struct output *out, const json_t *v)
 		drops(out, vnic, "tx", true);
 		drops(out, vnic, "rx", true);
 	}
+	show_uplinks(out, json_object_get(v, "uplinks"));
 	if (want_all)
 		json_array_foreach(json_object_get(v, "vnics"), i, vnic)
 			show_all(out, vnic);
@@ -103,6 +133,7 @@ static bool only_vm(json_t *v, const char *vm)
 {
 	json_t *vnics = json_object_get(v, "vnics");
 
+	json_array_clear(json_object_get(v, "uplinks"));
 	for (size_t i = json_array_size(vnics); i-- > 0;)
 		if (strcmp(out_str(json_array_get(vnics, i), "vm", ""), vm) != 0)
 			json_array_remove(vnics, i);
@@ -148,7 +179,8 @@ const struct cli_command cmd_stats = {
 	.args = "[TARGET] [--queues] [--all] [--json]",
 	.summary = "Print packets, bytes and drops of NICs",
 	.help = "TARGET is VM/NIC or VM; without it all NICs are shown. Directions are the guest's:\n"
-		"tx left it, rx reached it. Drops follow by reason.\n\n"
+		"tx left it, rx reached it. Drops follow by reason. Without TARGET uplinks too: in came\n"
+		"from their interface, out left by it.\n\n"
 		"Options:\n"
 		"  -q, --queues    a line for each queue too\n"
 		"  -a, --all       every figure there is, also those at zero\n"

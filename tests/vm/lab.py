@@ -229,8 +229,9 @@ class Capture(threading.Thread):
         self.process.stdout.close()
 
 
-def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False):
+def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False, uplinks=None):
     """A lab file. vms: {name: {"cpus": n, "nics": [{"network": ..., ...}], ...}}
+    uplinks: {network: {key: value}}
 
     A VM has one NIC unless its options say "nics"; keys of the NIC may then stand among the VM's.
     What is not said is the VF alone, no root ports to spare, and no services in the networks.
@@ -241,6 +242,9 @@ def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False):
         lines += [f"  - name: {network}", f"    subnet: 10.{77 + 10 * number}.0.0/24",
                   f"    subnet6: fd{77 + 10 * number}::/64", f"    mtu: {mtu}",
                   f"    dhcp: {'on' if dhcp else 'off'}"]
+        if uplinks and network in uplinks:
+            lines += ["    uplink:"] + [f"      {key}: {value}"
+                                        for key, value in uplinks[network].items()]
     lines.append("vms:")
     for name, options in vms.items():
         lines += [f"  - name: {name}", f"    kernel: \"{options.get('kernel', kernel)}\"",
