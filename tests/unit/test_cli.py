@@ -30,7 +30,7 @@ class HelpTest(CliTest):
         self.assertEqual(set(commands()), {
             "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
             "events", "nic", "vf", "link", "migrate", "drill", "compare", "reset", "raw", "version",
-            "help", "flows", "drops"})
+            "help", "flows", "drops", "fabric"})
 
     def test_every_command_has_help_with_an_example(self):
         for name in commands():
