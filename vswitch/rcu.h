@@ -43,4 +43,11 @@ static inline void vsw_synchronize(void)
 	vsw_rcu_note_grace();
 }
 
+/* @fn(@head) runs on a thread of liburcu's after a grace period, and begins with vsw_rcu_note_grace(). */
+static inline void vsw_free_later(struct rcu_head *head, void (*fn)(struct rcu_head *head))
+{
+	vsw_rcu_note_left();
+	urcu_memb_call_rcu(head, fn);
+}
+
 #endif

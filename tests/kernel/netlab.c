@@ -254,7 +254,7 @@ static bool carry(int s, int r, struct bulk *b, uint64_t end)
 
 bool ns_bulk(struct bulk *b)
 {
-	uint64_t end = now_ns() + WAIT_MS * NSEC_PER_MSEC;
+	uint64_t end = now_ns() + 60 * NSEC_PER_SEC;
 	struct sockaddr_storage ss;
 	socklen_t len = netlab_addr(&ss, b->addr, 5201);
 	int l = tcp_socket(b->to, ss.ss_family), s = tcp_socket(b->from, ss.ss_family), on = 1;

@@ -48,7 +48,7 @@ struct bulk {
 	uint64_t bytes;
 	unsigned int mtu;
 };
-/* True: all bytes came, in order and right, within 20 s. */
+/* True: all bytes came, in order and right, within a minute. */
 bool ns_bulk(struct bulk *b);
 
 #endif

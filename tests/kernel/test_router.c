@@ -57,6 +57,8 @@ static const struct {
 
 enum { A, B, U };
 
+static uint32_t mtu_of_b; /* for the next setup(); 0: the network's */
+
 struct rig {
 	struct vsw *vsw;
 	struct worker *worker[2];
@@ -77,7 +79,7 @@ static void add_address(struct router_if *i, const char *text, unsigned int len)
 
 static void side_up(struct rig *r, unsigned int n)
 {
-	struct router_if_conf ic = {.name = sides[n].net};
+	struct router_if_conf ic = {.name = sides[n].net, .mtu = n == B ? mtu_of_b : 0};
 	struct vsw_net_conf nc = {.name = sides[n].net, .mtu = 1500};
 
 	r->ns[n] = ns_new();
@@ -139,6 +141,16 @@ static int setup(void **state)
 	add_route(r, "fd03::/64", "fd09::2");
 	*state = r;
 	return 0;
+}
+
+static int setup_narrow(void **state)
+{
+	int rc;
+
+	mtu_of_b = 1300;
+	rc = setup(state);
+	mtu_of_b = 0;
+	return rc;
 }
 
 static int teardown(void **state)
@@ -245,7 +257,7 @@ static void test_nobody(void **state)
 static void test_large(void **state)
 {
 	struct rig *r = *state;
-	struct bulk b = {.from = r->ns[A], .to = r->ns[B], .addr = "10.2.0.2", .bytes = 32u << 20};
+	struct bulk b = {.from = r->ns[A], .to = r->ns[B], .addr = "10.2.0.2", .bytes = 16u << 20};
 	uint64_t segments = b.bytes / 1448, frames;
 
 	assert_true(ns_bulk(&b));
@@ -298,7 +310,6 @@ static void test_path_mtu(void **state)
 	struct rig *r = *state;
 	struct bulk b = {.from = r->ns[A], .to = r->ns[B], .addr = "10.2.0.2", .bytes = 4u << 20};
 
-	router_if_port(r->rif[B])->mtu = 1300;
 	/* It says so of itself otherwise, in its SYN. */
 	ns_run(r->ns[B], "ip route change default via 10.2.0.1 advmss 1460");
 	assert_true(ns_bulk(&b));
@@ -387,11 +398,16 @@ int main(int argc, char **argv)
 {
 #define WITH(test) cmocka_unit_test_setup_teardown(test, setup, teardown)
 	static const struct CMUnitTest tests[] = {
-		WITH(test_gateway),    WITH(test_ttl),
-		WITH(test_nobody),     WITH(test_large),
-		WITH(test_other_host), WITH(test_set_neighbour),
-		WITH(test_path_mtu),   WITH(test_proxy),
-		WITH(test_limit),      WITH(test_errors_are_limited),
+		WITH(test_gateway),
+		WITH(test_ttl),
+		WITH(test_nobody),
+		WITH(test_large),
+		WITH(test_other_host),
+		WITH(test_set_neighbour),
+		cmocka_unit_test_setup_teardown(test_path_mtu, setup_narrow, teardown),
+		WITH(test_proxy),
+		WITH(test_limit),
+		WITH(test_errors_are_limited),
 	};
 
 	if (!netlab_begin())

@@ -111,7 +111,7 @@ static void unlink_neigh(struct router_if *i, struct rt_neigh *e)
 	close_question(i, e);
 	lose_held(i->r, e);
 	i->n_neigh--;
-	urcu_memb_call_rcu(&e->rcu, freed);
+	vsw_free_later(&e->rcu, freed);
 }
 
 /* Somebody who can be missed: the first without an answer, else the one not heard of longest. */

@@ -164,7 +164,7 @@ static void remotes_tick(struct vxlan_tunnel *t, uint64_t now)
 				atomic_store_explicit(at, atomic_load(&r->next),
 						      memory_order_release);
 				t->n_remotes--;
-				urcu_memb_call_rcu(&r->rcu, remote_freed);
+				vsw_free_later(&r->rcu, remote_freed);
 				continue;
 			}
 			if (probe)
@@ -271,7 +271,7 @@ static void mac_unlink(struct vxlan_port *p, _Atomic(struct vx_mac *) *at)
 	atomic_store_explicit(at, atomic_load(&e->next), memory_order_release);
 	remote_drop(atomic_load(&e->remote), atomic_load(&e->set));
 	p->n_macs--;
-	urcu_memb_call_rcu(&e->rcu, mac_freed);
+	vsw_free_later(&e->rcu, mac_freed);
 }
 
 /* Under the lock: all of which @doomed says so. */
@@ -481,7 +481,7 @@ static void publish_flood(struct vxlan_port *p, struct vx_list *old, struct vx_l
 		return;
 	atomic_store_explicit(&p->flood, now, memory_order_release);
 	if (old)
-		urcu_memb_call_rcu(&old->rcu, list_freed);
+		vsw_free_later(&old->rcu, list_freed);
 }
 
 static int flood_change(struct vxlan_port *p, const uint8_t remote[16], bool add)
