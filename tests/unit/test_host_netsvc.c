@@ -125,6 +125,72 @@ static void test_small_subnets(void **state)
 	assert_string_equal(ip_of(p.last4), "10.5.0.14");
 }
 
+#define FLEET(net)                                                                                 \
+	"fabric: {hosts: [{name: h1, address: 192.0.2.1, address6: 'fd99::1'},"                    \
+	" {name: h2, address: 192.0.2.2, address6: 'fd99::2'}]}\n"                                 \
+	"networks: [{name: n, " net "}]\nvms: [{name: a, host: h1}, {name: b, host: h2}]\n"
+
+static void test_hosts_that_share_a_network(void **state)
+{
+	struct netsvc_plan p[2], routed;
+	char why[64];
+
+	(void)state;
+	for (unsigned int h = 0; h < 2; h++) {
+		struct lab *lab = load(FLEET("mode: vxlan"));
+		bool ignores = false;
+		char **argv;
+
+		assert_int_equal(lab_choose_host(lab, h ? "h2" : "h1", why, sizeof(why)), 0);
+		assert_int_equal(netsvc_plan(lab, 0, &p[h]), 0);
+		assert_true(p[h].shared && !p[h].pool4);
+		argv = netsvc_args(&p[h], "dnsmasq");
+		for (char **at = argv; *at; at++)
+			ignores = ignores || !strcmp(*at, "--dhcp-ignore=tag:!known");
+		assert_true(ignores);
+		netsvc_args_free(argv);
+		lab_free(lab);
+	}
+	assert_int_not_equal(p[0].ip4.s_addr, p[1].ip4.s_addr);
+	assert_memory_not_equal(p[0].mac, p[1].mac, 6);
+	{
+		struct lab *lab = load(FLEET("mode: routed"));
+
+		assert_int_equal(lab_choose_host(lab, "h2", why, sizeof(why)), 0);
+		assert_int_equal(netsvc_plan(lab, 0, &routed), 0);
+		lab_free(lab);
+	}
+	/* Its own part, with strangers; of IPv6 all parts are on the guests' link. */
+	assert_false(routed.shared);
+	assert_true(routed.pool4);
+	assert_string_equal(ip4(&routed), "10.100.1.2");
+	assert_string_equal(routed.gateway4, "10.100.1.1");
+	assert_int_equal(routed.prefix6, 64);
+	assert_string_equal(ip6(&routed), "fd00::100:0:0:2");
+}
+
+static void test_a_guest_elsewhere_has_a_name_alone(void **state)
+{
+	struct netsvc_host host = {.mac = {2},
+				   .ip4 = "10.0.0.9",
+				   .ip6 = "",
+				   .mtu = 1400,
+				   .vm = "b",
+				   .nic = "eth0",
+				   .elsewhere = true};
+	struct netsvc_entry e;
+	char line[512];
+
+	(void)state;
+	assert_int_equal(netsvc_entry_set(&e, &host), 0);
+	netsvc_dhcp_line(&e, line, sizeof(line));
+	assert_string_equal(line, "");
+	netsvc_mtu_line(&e, line, sizeof(line));
+	assert_string_equal(line, "");
+	netsvc_dns_lines(&e, "lab", line, sizeof(line));
+	assert_non_null(strstr(line, "10.0.0.9 eth0.b.lab"));
+}
+
 static void test_full_subnet(void **state)
 {
 	struct netsvc_plan p;
@@ -546,6 +612,8 @@ int main(void)
 		cmocka_unit_test(test_given_addresses_are_left_alone),
 		cmocka_unit_test(test_taken_on_another_network_is_free),
 		cmocka_unit_test(test_small_subnets),
+		cmocka_unit_test(test_hosts_that_share_a_network),
+		cmocka_unit_test(test_a_guest_elsewhere_has_a_name_alone),
 		cmocka_unit_test(test_full_subnet),
 		cmocka_unit_test(test_no_subnet),
 		cmocka_unit_test(test_large_subnet_has_a_small_pool),
