@@ -67,6 +67,7 @@ static int build(struct lab_doc *ld, const struct file_lab *f, const char *file,
 		lab_assign_addresses(ld, f, lab);
 	if (!ret)
 		ret = lab_check_policies(ld, f, dir, lab);
+	lab_check_flows(ld, f, lab);
 	free(dir);
 	return ret;
 }
@@ -266,6 +267,7 @@ json_t *lab_to_json(const struct lab *lab)
 	o = json_pack("{s:s, s:o, s:o}", "name", lab->name, "networks", nets, "vms", vms);
 	if (lab->fabric.on)
 		json_object_set_new(o, "fabric", lab_fabric_to_json(lab));
+	json_object_set_new(o, "flows", lab_flows_to_json(&lab->flows));
 	if (lab->n_policies)
 		json_object_set_new(o, "policy", texts(lab->n_policies, lab->policies));
 	return o;

@@ -35,6 +35,9 @@
 #define LAB_LABEL_MAX	 79	    /* bytes: that of an application security group's name */
 #define LAB_MAX_POLICIES 16	    /* policy files */
 
+#define LAB_FLOWS_MAX	  (4u << 20) /* connections of one NIC */
+#define LAB_FLOWS_DEFAULT (128u << 10)
+
 #define LAB_MTU_MIN	   68
 #define LAB_MTU_MAX	   9000
 #define LAB_MTU_DEFAULT	   1500
@@ -276,6 +279,12 @@ struct lab_fabric {
 	struct lab_etcd etcd;
 };
 
+/* Connections of NICs with a policy: how many one may have, how long they live without packets. */
+struct lab_flows {
+	uint32_t max;
+	uint32_t embryonic_s, established_s, time_wait_s, reset_s, other_s;
+};
+
 /**
  * struct lab - All of a lab file
  * @nets:	as @here sees them: a routed network has that host's part of the subnet
@@ -294,6 +303,7 @@ struct lab {
 	struct lab_vm *vms;
 	unsigned int n_policies;
 	char **policies;
+	struct lab_flows flows;
 	struct lab_net *views; /* lab_fabric.c's own */
 };
 

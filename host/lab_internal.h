@@ -114,8 +114,13 @@ struct file_fabric {
 	struct file_etcd *etcd;
 };
 
+struct file_flows {
+	uint32_t *max, *embryonic_s, *established_s, *time_wait_s, *reset_s, *other_s;
+};
+
 struct file_lab {
 	char *name;
+	struct file_flows *flows;
 	struct file_fabric *fabric;
 	struct file_net *networks;
 	unsigned int networks_count;
@@ -161,6 +166,11 @@ void lab_check_labels(struct lab_doc *ld, unsigned int v, const struct file_vm *
 /* 0 or -ENOMEM. */
 int lab_check_policies(struct lab_doc *ld, const struct file_lab *f, const char *dir,
 		       struct lab *lab);
+
+/* ---- lab_flows.c: connections ---- */
+
+void lab_check_flows(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+json_t *lab_flows_to_json(const struct lab_flows *f);
 
 /* ---- lab_nic.c: names, networks, MACs, paths ---- */
 

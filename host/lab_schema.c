@@ -183,6 +183,16 @@ static const cyaml_schema_field_t fabric_fields[] = {
 	CYAML_FIELD_END,
 };
 
+static const cyaml_schema_field_t flows_fields[] = {
+	CYAML_FIELD_UINT_PTR("max", OPT, struct file_flows, max),
+	CYAML_FIELD_UINT_PTR("embryonic_s", OPT, struct file_flows, embryonic_s),
+	CYAML_FIELD_UINT_PTR("established_s", OPT, struct file_flows, established_s),
+	CYAML_FIELD_UINT_PTR("time_wait_s", OPT, struct file_flows, time_wait_s),
+	CYAML_FIELD_UINT_PTR("reset_s", OPT, struct file_flows, reset_s),
+	CYAML_FIELD_UINT_PTR("other_s", OPT, struct file_flows, other_s),
+	CYAML_FIELD_END,
+};
+
 static const cyaml_schema_field_t lab_fields[] = {
 	CYAML_FIELD_STRING_PTR("name", OPT, struct file_lab, name, 0, TEXT_MAX),
 	CYAML_FIELD_MAPPING_PTR("fabric", OPT, struct file_lab, fabric, fabric_fields),
@@ -190,6 +200,7 @@ static const cyaml_schema_field_t lab_fields[] = {
 			     LAB_MAX_NETS),
 	CYAML_FIELD_SEQUENCE("vms", CYAML_FLAG_POINTER, struct file_lab, vms, &vm_value, 1,
 			     LAB_MAX_VMS),
+	CYAML_FIELD_MAPPING_PTR("flows", OPT, struct file_lab, flows, flows_fields),
 	CYAML_FIELD_SEQUENCE("policy", OPT, struct file_lab, policy, &text_value, 0,
 			     LAB_MAX_POLICIES),
 	CYAML_FIELD_END,

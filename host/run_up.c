@@ -110,8 +110,22 @@ static void on_up_timeout(evutil_socket_t fd, short what, void *arg)
 	}
 }
 
+/* Before any port gets its policy. */
+static void set_flows(const struct lab_flows *f)
+{
+	const struct vsw_flow_conf conf = {.max = f->max,
+					   .embryonic_ms = f->embryonic_s * 1000,
+					   .established_ms = f->established_s * 1000,
+					   .time_wait_ms = f->time_wait_s * 1000,
+					   .reset_ms = f->reset_s * 1000,
+					   .other_ms = f->other_s * 1000};
+
+	vsw_flow_configure(&conf);
+}
+
 static int make_nets(struct run *run)
 {
+	set_flows(&run->lab->flows);
 	for (unsigned int i = 0; i < run->lab->n_nets; i++) {
 		struct vsw_net_conf nc = {.name = run->lab->nets[i].name,
 					  .mtu = run->lab->nets[i].mtu};

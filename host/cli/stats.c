@@ -62,7 +62,7 @@ static json_int_t drops(struct output *out, const json_t *vnic, const char *side
 
 static void show_all(struct output *out, const json_t *vnic)
 {
-	static const char *const groups[] = {"port", "mana", "vfio_user"};
+	static const char *const groups[] = {"port", "flows", "mana", "vfio_user"};
 	const char *key;
 	json_t *value;
 
