@@ -13,7 +13,6 @@
  */
 #include <arpa/inet.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <liburing.h>
 #include <linux/if_ether.h>
 #include <linux/if_packet.h>
@@ -22,11 +21,9 @@
 #include <poll.h>
 #include <sched.h>
 #include <stdbool.h>
-#include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/uio.h>
@@ -422,46 +419,30 @@ static void message(unsigned int i, uint32_t len, bool copy)
 	msgs[i].msg_hdr = (struct msghdr){.msg_iov = iovs[i], .msg_iovlen = copy ? 1 : 3};
 }
 
-static void send_one(unsigned int n, uint32_t len, bool copy)
+/* @batch frames a system call. */
+static void send_plain(unsigned int n, uint32_t len, unsigned int batch, bool copy)
 {
-	while (n--) {
-		message(0, len, copy);
-		if (sendmsg(fd, &msgs[0].msg_hdr, 0) < 0)
-			die("sendmsg");
-	}
-}
+	unsigned int part;
 
-static void send_many(unsigned int n, uint32_t len, bool copy)
-{
-	for (; n; n -= MIN(n, (unsigned int)BATCH)) {
-		unsigned int part = MIN(n, (unsigned int)BATCH);
-
+	for (; n; n -= part) {
+		part = MIN(n, batch);
 		for (unsigned int i = 0; i < part; i++)
 			message(i, len, copy);
-		if (sendmmsg(fd, msgs, part, 0) != (int)part)
-			die("sendmmsg");
+		if (batch == 1 ? sendmsg(fd, &msgs[0].msg_hdr, 0) < 0
+			       : sendmmsg(fd, msgs, part, 0) != (int)part)
+			die("sending");
 	}
 }
 
-static void send_one_copied(unsigned int n, uint32_t len)
-{
-	send_one(n, len, true);
-}
-
-static void send_one_gathered(unsigned int n, uint32_t len)
-{
-	send_one(n, len, false);
-}
-
-static void send_many_copied(unsigned int n, uint32_t len)
-{
-	send_many(n, len, true);
-}
-
-static void send_many_gathered(unsigned int n, uint32_t len)
-{
-	send_many(n, len, false);
-}
+#define SENDER(name, batch, copy)                                                                  \
+	static void name(unsigned int n, uint32_t len)                                             \
+	{                                                                                          \
+		send_plain(n, len, batch, copy);                                                   \
+	}
+SENDER(send_one_copied, 1, true)
+SENDER(send_one_gathered, 1, false)
+SENDER(send_many_copied, BATCH, true)
+SENDER(send_many_gathered, BATCH, false)
 
 static void send_uring_open(void)
 {
@@ -674,26 +655,12 @@ static void heading(const char *what, const char *last)
 
 static void set_up(void)
 {
-	struct ifreq ifr = {0};
-	int s;
-
 	if (unshare(CLONE_NEWNET))
 		die("a network namespace (CAP_SYS_ADMIN)");
-	s = open("/proc/sys/net/ipv6/conf/default/disable_ipv6", O_WRONLY);
-	if (s >= 0) {
-		(void)!write(s, "1", 1);
-		close(s);
-	}
-	if (system("ip link add " HERE " type veth peer name " THERE))
+	if (system("sysctl -q net.ipv6.conf.default.disable_ipv6=1; "
+		   "ip link add " HERE " up arp off type veth peer name " THERE " && "
+		   "ip link set dev " THERE " up arp off"))
 		die("ip link add");
-	s = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
-	for (unsigned int i = 0; i < 2; i++) {
-		strcpy(ifr.ifr_name, i ? THERE : HERE);
-		ifr.ifr_flags = IFF_UP | IFF_NOARP;
-		if (ioctl(s, SIOCSIFFLAGS, &ifr))
-			die("SIOCSIFFLAGS");
-	}
-	close(s);
 	guest = mmap(NULL, GUEST_SIZE, PROT_READ | PROT_WRITE,
 		     MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
 	if (guest == MAP_FAILED)
