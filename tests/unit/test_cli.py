@@ -30,7 +30,7 @@ class HelpTest(CliTest):
         self.assertEqual(set(commands()), {
             "up", "down", "check", "status", "exec", "console", "log", "stats", "capture",
             "events", "nic", "vf", "link", "migrate", "drill", "compare", "reset", "raw", "version",
-            "help", "flows", "drops", "fabric"})
+            "help", "flows", "drops", "fabric", "policy", "explain"})
 
     def test_every_command_has_help_with_an_example(self):
         for name in commands():
@@ -270,7 +270,12 @@ class CheckTest(CliTest):
         self.assertIn("pair.yaml", files)
         for name in files:
             with self.subTest(name):
-                self.check(self.hvlab("check", os.path.join(folder, name)), 0, out="is valid")
+                path = os.path.join(folder, name)
+                if name.endswith(".nsg.yaml"):
+                    self.check(self.hvlab("policy", "test", path, "--lab",
+                                          os.path.join(folder, "tiers.yaml")), 0)
+                else:
+                    self.check(self.hvlab("check", path), 0, out="is valid")
 
     def test_pair_is_two_guests_on_blue(self):
         done = self.hvlab("check", os.path.join(ROOT, "examples", "pair.yaml"), "--json")
