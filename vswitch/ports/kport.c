@@ -232,8 +232,9 @@ static bool flush(struct kport *k, struct tally *t, unsigned int *stopped)
 		if (error == EAGAIN) {
 			*stopped = at;
 			k->n_out = 0;
-			if (!atomic_exchange(&k->full, true))
-				worker_post(k->worker, look_for_room, k);
+			if (!atomic_exchange(&k->full, true) &&
+			    worker_post(k->worker, look_for_room, k))
+				atomic_store(&k->full, false); /* the next one tries again */
 			return false;
 		}
 		vsw_port_drop_frame(&k->port, &k->out[at].f, why_not(error));
