@@ -21,6 +21,7 @@
 #include <string.h>
 
 #include "base/util.h"
+#include "host/base64.h"
 
 #define MAX_HEADERS 16384
 #define STREAM_MS   (30u * 24 * 3600 * 1000) /* a watch is silent for as long as nothing happens */
@@ -416,4 +417,28 @@ struct etcd_call *etcd_stream(struct etcd *e, const char *path, json_t *body, et
 			      etcd_done_fn done, void *arg)
 {
 	return start(e, path, body, STREAM_MS, object, done, arg);
+}
+
+/* ---- words of the gateway's JSON ---- */
+
+int64_t etcd_number(const json_t *o, const char *key)
+{
+	const char *text = json_string_value(json_object_get(o, key));
+	char *end;
+	long long v;
+
+	if (!text)
+		return -1;
+	errno = 0;
+	v = strtoll(text, &end, 10);
+	return *text && !*end && !errno && v >= 0 ? v : -1;
+}
+
+json_t *etcd_bytes(const char *text)
+{
+	char *code = base64_encode(text, strlen(text));
+	json_t *o = code ? json_string(code) : NULL;
+
+	free(code);
+	return o;
 }

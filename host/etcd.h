@@ -11,6 +11,7 @@
 
 #include <event2/event.h>
 #include <jansson.h>
+#include <stdint.h>
 
 #define ETCD_MAX_ANSWER (16u << 20) /* bytes */
 #define ETCD_MAX_LINE	(4u << 20)  /* of one object of a stream */
@@ -46,6 +47,10 @@ struct etcd_call *etcd_post(struct etcd *e, const char *path, json_t *body, unsi
  * that is no failure. */
 struct etcd_call *etcd_stream(struct etcd *e, const char *path, json_t *body, etcd_object_fn object,
 			      etcd_done_fn done, void *arg);
+/* The gateway's JSON: a number of 64 bits is a string. -1: the member is none, or negative. */
+int64_t etcd_number(const json_t *o, const char *key);
+/* And bytes are base64; a new reference, NULL: out of memory. */
+json_t *etcd_bytes(const char *text);
 /* Nothing is called any more. Also from inside its own callbacks. NULL is fine. */
 void etcd_cancel(struct etcd_call *call);
 

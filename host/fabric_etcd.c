@@ -119,36 +119,13 @@ static bool answered(struct session *s, int rc, const char *why)
 	return !rc;
 }
 
-/* Numbers of 64 bits are strings in the gateway's JSON. -1: it is none. */
-static int64_t number(const json_t *o, const char *key)
-{
-	const char *text = json_string_value(json_object_get(o, key));
-	char *end;
-	long long v;
-
-	if (!text)
-		return -1;
-	errno = 0;
-	v = strtoll(text, &end, 10);
-	return *text && !*end && !errno && v >= 0 ? v : -1;
-}
-
-static json_t *b64(const char *text)
-{
-	char *code = base64_encode(text, strlen(text));
-	json_t *o = code ? json_string(code) : NULL;
-
-	free(code);
-	return o;
-}
-
 /* Of a key behind the prefix. */
 static json_t *key_json(const struct session *s, const char *key)
 {
 	char full[LAB_ETCD_PREFIX_MAX + FABRIC_KEY_MAX];
 
 	snprintf(full, sizeof(full), "%s%s", s->conf->prefix, key);
-	return b64(full);
+	return etcd_bytes(full);
 }
 
 /* ---- log in ---- */
@@ -219,11 +196,11 @@ static void on_grant(void *arg, int rc, json_t *answer, const char *why)
 
 	if (!answered(s, rc, why))
 		return;
-	if (number(answer, "ID") <= 0) {
+	if (etcd_number(answer, "ID") <= 0) {
 		fail(s, "etcd granted no lease");
 		return;
 	}
-	snprintf(s->lease, sizeof(s->lease), "%lld", (long long)number(answer, "ID"));
+	snprintf(s->lease, sizeof(s->lease), "%lld", (long long)etcd_number(answer, "ID"));
 	step_write(s);
 }
 
@@ -243,7 +220,7 @@ static void on_kept(void *arg, int rc, json_t *answer, const char *why)
 	if (!answered(s, rc, why))
 		return;
 	/* An ended lease has no TTL. We were away for too long, and the others took us for dead. */
-	if (number(result, "TTL") <= 0) {
+	if (etcd_number(result, "TTL") <= 0) {
 		log_warn("the lease of this host had ended: it registers again");
 		forget_lease(s);
 		grant(s);
@@ -318,7 +295,7 @@ static const char *surplus(const struct session *s, const json_t *all)
 static json_t *put_op(const struct session *s, const char *key, const char *value)
 {
 	return json_pack("{s:{s:o, s:o, s:s}}", "requestPut", "key", key_json(s, key), "value",
-			 b64(value), "lease", s->lease);
+			 etcd_bytes(value), "lease", s->lease);
 }
 
 /* The next transaction, its meaning in s->writing. NULL: nothing is to be written. */
@@ -475,7 +452,7 @@ static void take(struct session *s, const json_t *kv, bool deleted)
 	size_t prefix = strlen(s->conf->prefix), key_size = 0, size = 0;
 	char *key = key64 ? base64_decode(key64, &key_size) : NULL;
 	char *value = base64_decode(value64 ? value64 : "", &size);
-	int64_t rev = number(kv, "mod_revision");
+	int64_t rev = etcd_number(kv, "mod_revision");
 	char name[LAB_NAME_MAX + 1];
 	struct fabric_guest g = {.rev = (uint64_t)MAX(rev, 0)};
 	int kind = -EINVAL;
@@ -505,7 +482,7 @@ static json_t *range_body(const struct session *s, const char *key, const char *
 
 	/* The end of a range of keys that begin with "PREFIX/": '0' comes after '/'. */
 	snprintf(last, sizeof(last), "%s0", s->conf->prefix);
-	return json_pack("{s:o, s:o}", key, key_json(s, "/"), end, b64(last));
+	return json_pack("{s:o, s:o}", key, key_json(s, "/"), end, etcd_bytes(last));
 }
 
 static void on_event(void *arg, json_t *object);
@@ -537,7 +514,7 @@ static void on_read(void *arg, int rc, json_t *answer, const char *why)
 
 	if (!answered(s, rc, why))
 		return;
-	revision = number(json_object_get(answer, "header"), "revision");
+	revision = etcd_number(json_object_get(answer, "header"), "revision");
 	if (revision < 0 || json_is_true(json_object_get(answer, "more"))) {
 		fail(s, "etcd did not say all that there is");
 		return;
@@ -584,13 +561,13 @@ static void on_event(void *arg, json_t *object)
 {
 	const json_t *result = json_object_get(object, "result"), *events, *event;
 	struct session *s = arg;
-	int64_t revision = number(json_object_get(result, "header"), "revision");
+	int64_t revision = etcd_number(json_object_get(result, "header"), "revision");
 	size_t i;
 
 	if (json_is_true(json_object_get(result, "canceled"))) {
 		const char *why = json_string_value(json_object_get(result, "cancel_reason"));
 
-		if (number(result, "compact_revision") > 0)
+		if (etcd_number(result, "compact_revision") > 0)
 			resync(s);
 		else
 			fail(s, why ? why : "etcd ended the watch");
