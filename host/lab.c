@@ -63,7 +63,8 @@ static int build(struct lab_doc *ld, const struct file_lab *f, const char *file,
 		ret = lab_check_nets(ld, f, lab);
 	if (!ret)
 		ret = lab_check_vms(ld, f, dir, lab);
-	if (!ret)
+	if (!ret) {
+		lab_check_reach(ld, lab);
 		lab_assign_addresses(ld, f, lab);
 	if (!ret)
 		ret = lab_check_policies(ld, f, dir, lab);

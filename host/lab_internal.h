@@ -201,6 +201,8 @@ void lab_check_vm_host(struct lab_doc *ld, unsigned int v, const char *host, str
 bool lab_mode_has(const struct lab *lab, const struct lab_net *net, int family);
 /* When the networks are known: each host's view of them. */
 void lab_check_parts(struct lab_doc *ld, const struct file_lab *f, struct lab *lab);
+/* When VMs and networks are known: guests of different hosts have a way to each other. */
+void lab_check_reach(struct lab_doc *ld, const struct lab *lab);
 /* lab->nets as host @h sees them, -1: whole. */
 void lab_view(struct lab *lab, int h);
 json_t *lab_fabric_to_json(const struct lab *lab);

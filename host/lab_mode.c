@@ -347,6 +347,36 @@ void lab_check_parts(struct lab_doc *ld, const struct file_lab *f, struct lab *l
 			check_routed(ld, &f->networks[n], lab, n);
 }
 
+/* The first guest on the network, and the first on another host than it; NULL: none. */
+static const struct lab_vm *on_net(const struct lab *lab, unsigned int n,
+				   const struct lab_vm *not_with)
+{
+	for (unsigned int v = 0; v < lab->n_all; v++)
+		for (unsigned int i = 0; i < lab->vms[v].n_nics; i++)
+			if (lab->vms[v].nics[i].net == n &&
+			    (!not_with || lab->vms[v].host != not_with->host))
+				return &lab->vms[v];
+	return NULL;
+}
+
+void lab_check_reach(struct lab_doc *ld, const struct lab *lab)
+{
+	for (unsigned int n = 0; lab->fabric.on && n < lab->n_nets; n++) {
+		const struct lab_net *net = &lab->nets[n];
+		const struct lab_vm *a = on_net(lab, n, NULL), *b = a ? on_net(lab, n, a) : NULL;
+
+		if (net->mode != LAB_MODE_DIRECT || net->type == LAB_NET_EXTERNAL || !b)
+			continue;
+		lab_doc_error(
+			ld, lab_path("networks[%u]", n).s,
+			"write mode: vxlan or mode: routed, or type: external with an uplink",
+			"%s on %s and %s on %s do not reach each other on network %s, which has "
+			"mode direct and no uplink",
+			a->name, lab->fabric.hosts[a->host].name, b->name,
+			lab->fabric.hosts[b->host].name, net->name);
+	}
+}
+
 void lab_view(struct lab *lab, int h)
 {
 	lab->nets = at(lab, h, 0);

@@ -39,7 +39,8 @@ static struct lab *load(const char *text)
 	" {name: h2, address: 192.0.2.2, address6: 'fd99::2'},"                                    \
 	" {name: h3, address: 192.0.2.3, address6: 'fd99::3'}]}\n"
 #define FLEET                                                                                      \
-	HOSTS "networks: [{name: o, mode: vxlan}, {name: r, mode: routed}, {name: d}]\n"           \
+	HOSTS "networks: [{name: o, mode: vxlan}, {name: r, mode: routed}, {name: d, type: "       \
+	      "external, uplink: {interface: eth1}}]\n"                                            \
 	      "vms:\n"                                                                             \
 	      "  - {name: a, host: h2, nics: [{network: o}, {network: r}, {network: d}]}\n"        \
 	      "  - {name: b, host: h1, nics: [{network: o}, {network: r}, {network: d}]}\n"        \
@@ -305,6 +306,10 @@ static const struct {
 	{"vms: [{name: a, host: h1}]\n", 1, "vms[0].host", "no hosts", "fabric"},
 	{"networks: [{name: n, mode: vxlan}]\nvms: [{name: a}]\n", 1, "networks[0].mode",
 	 "needs hosts", "direct"},
+	{HOSTS "networks: [{name: n}, {name: m}]\n"
+	       "vms: [{name: a, host: h1, nics: [{network: n}]}, {name: b, host: h3, nics: "
+	       "[{network: n}]}]\n",
+	 2, "networks[0]", "a on h1 and b on h3 do not reach each other", "vxlan"},
 	{NET("mode: gre"), 2, "networks[0].mode", "not possible", "direct, routed, vxlan"},
 	{NET("vni: 7"), 2, "networks[0].vni", "vxlan networks", "remove"},
 	{NET("mode: vxlan, vni: 0"), 2, "networks[0].vni", "out of range", ""},
