@@ -66,6 +66,7 @@ static int build(struct lab_doc *ld, const struct file_lab *f, const char *file,
 	if (!ret) {
 		lab_check_reach(ld, lab);
 		lab_assign_addresses(ld, f, lab);
+	}
 	if (!ret)
 		ret = lab_check_policies(ld, f, dir, lab);
 	lab_check_flows(ld, f, lab);
