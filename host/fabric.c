@@ -375,11 +375,15 @@ const struct fabric_guest *fabric_next_guest(const struct fabric *f,
 void fabric_sync_begin(struct fabric *f)
 {
 	evtimer_del(f->sweep);
-	for (unsigned int h = 0; h < f->n_hosts; h++)
+	for (unsigned int h = 0; h < f->n_hosts; h++) {
 		f->hosts[h].unseen = true;
+		f->hosts[h].rev = 0;
+	}
 	for (unsigned int b = 0; b < BUCKETS; b++)
-		for (struct entry *e = f->guests[b]; e; e = e->next)
+		for (struct entry *e = f->guests[b]; e; e = e->next) {
 			e->g.unseen = true;
+			e->g.rev = 0;
+		}
 }
 
 static void on_sweep(evutil_socket_t fd, short what, void *arg)

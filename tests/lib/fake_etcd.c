@@ -162,6 +162,13 @@ void fake_etcd_expire(struct fake_etcd *e, int64_t lease)
 	}
 }
 
+void fake_etcd_wipe(struct fake_etcd *e)
+{
+	json_object_clear(e->keys);
+	e->revision = 1;
+	e->lease = 0;
+}
+
 int64_t fake_etcd_lease(const struct fake_etcd *e)
 {
 	return e->lease;

@@ -28,6 +28,8 @@ size_t fake_etcd_keys(const struct fake_etcd *e);
 
 /* The lease and its keys go. */
 void fake_etcd_expire(struct fake_etcd *e, int64_t lease);
+/* All is lost, and revisions begin anew. */
+void fake_etcd_wipe(struct fake_etcd *e);
 /* The last one granted; 0: none, or it was revoked. */
 int64_t fake_etcd_lease(const struct fake_etcd *e);
 

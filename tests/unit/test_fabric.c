@@ -347,6 +347,25 @@ static void test_a_lost_etcd_changes_nothing(void **state)
 	assert_non_null(guest(r, B));
 }
 
+static void test_an_etcd_made_anew_counts_from_one(void **state)
+{
+	struct rig *r = *state;
+
+	sync_up(r);
+	for (unsigned int i = 0; i < 50; i++)
+		fake_etcd_put(r->etcd, GB, GB_VALUE, 7);
+	assert_true(until(r, guest(r, B)));
+	fake_etcd_stop(r->etcd, true);
+	assert_true(until(r, fabric_state(r->f) == FABRIC_LOST));
+	fake_etcd_wipe(r->etcd);
+	fake_etcd_put(r->etcd, GB, "{\"host\":\"h3\",\"vm\":\"b\",\"nic\":\"eth0\"}", 7);
+	fake_etcd_stop(r->etcd, false);
+	assert_true(until(r, fabric_state(r->f) == FABRIC_SYNCED));
+	assert_int_equal(guest(r, B)->host, 2);
+	/* And ours are there again. */
+	assert_true(until(r, fake_etcd_get(r->etcd, GA)));
+}
+
 static void test_compaction_is_read_again(void **state)
 {
 	struct rig *r = *state;
@@ -608,6 +627,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_own_guests_change, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_an_ended_lease_is_made_anew, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_lost_etcd_changes_nothing, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_an_etcd_made_anew_counts_from_one, setup,
+						teardown),
 		cmocka_unit_test_setup_teardown(test_compaction_is_read_again, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_a_stream_comes_in_any_pieces, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_leaving_takes_the_keys_along, setup, teardown),

@@ -209,11 +209,17 @@ def reach(hosts, network):
 
 def copies(hosts):
     """A connection moves data on each network, and what left by VXLAN came in at the other host."""
-    one, two = hosts["h1"], hosts["h2"]
-    for host in (one, two):
-        host.guest().give_peer()
-    for network in NETWORKS:
-        one.guest().peer(f"send {address(two, network, 4)} {labs.PORT} 300000", timeout=240)
+    one, two, size = hosts["h1"], hosts["h2"], 300000
+    for port, network in enumerate(NETWORKS, labs.PORT):
+        # Its own input must not end, or it hangs up.
+        two.guest().run(f"setsid sh -c 'sleep 600 | busybox nc -l -p {port} >/tmp/got.{port}' "
+                        "</dev/null >/dev/null 2>&1 &")
+        two.guest().eventually(f"ss -Hltn 'sport = :{port}' | grep -q .", PATIENCE,
+                               f"nc listens at {port}")
+        one.guest().run(f"head -c {size} /dev/zero | busybox nc {address(two, network, 4)} {port}",
+                        timeout=120)
+        two.guest().eventually(f"[ $(stat -c %s /tmp/got.{port}) = {size} ]", PATIENCE,
+                               f"{size} bytes came on {network}")
     tx, rx = one.fabric()["tunnel"]["tx"], two.fabric()["tunnel"]["rx"]
     require(tx > 200 and rx > 200, f"{tx} datagrams left h1, {rx} came to h2")
     for host in (one, two):
