@@ -45,13 +45,15 @@ static json_t *step_json(const struct policy_nic *pn, enum policy_dir dir,
 			 const struct vsw_explain_step *s)
 {
 	const struct policy_rule *r = s->matched ? find_rule(pn, dir, s) : NULL;
-	json_t *o = json_pack("{s:s, s:s?, s:s?, s:b, s:b}", "layer", s->layer, "group",
+	json_t *o = json_pack("{s:s, s:s*, s:s*, s:b, s:b}", "layer", s->layer, "group",
 			      *s->group ? s->group : NULL, "rule", s->matched ? s->rule : NULL,
 			      "reply", s->reply, "decides", s->decides);
 
 	if (!r)
 		return o;
-	json_object_set_new(o, "priority", json_integer(r->priority));
+	/* Of groups only: what other layers are numbered by is ours. */
+	if (!strncmp(s->layer, "nsg-", 4))
+		json_object_set_new(o, "priority", json_integer(r->priority));
 	json_object_set_new(o, "verdict",
 			    json_string(r->action.verdict == POLICY_DENY ? "deny" : "allow"));
 	return o;
@@ -106,7 +108,7 @@ static json_t *stop_json(struct run *run, const struct vsw_explain_stop *s)
 			by = step;
 		json_array_append_new(steps, step);
 	}
-	o = json_pack("{s:s, s:s, s:b, s:s, s:s?, s:s, s:O?, s:o}", "port", s->port, "direction",
+	o = json_pack("{s:s, s:s, s:b, s:s, s:s*, s:s, s:O*, s:o}", "port", s->port, "direction",
 		      s->dir == POLICY_OUT ? "outbound" : "inbound", "policy", s->policy, "verdict",
 		      s->why == VSW_DROP_NONE	  ? "pass"
 		      : s->why == VSW_DROP_POLICY ? "deny"
@@ -130,7 +132,7 @@ static json_t *answer(struct run *run, const struct nsg_packet *p, const struct 
 		json_array_append_new(path, stop_json(run, &e->out));
 	for (unsigned int i = 0; i < e->n_in; i++)
 		json_array_append_new(path, stop_json(run, &e->in[i]));
-	return json_pack("{s:s, s:s, s:s?, s:s?, s:s?, s:o}", "packet", text, "verdict",
+	return json_pack("{s:s, s:s, s:s*, s:s*, s:s*, s:o}", "packet", text, "verdict",
 			 e->why == VSW_DROP_NONE     ? "pass"
 			 : e->why == VSW_DROP_POLICY ? "deny"
 						     : "drop",

@@ -40,6 +40,22 @@ static void check_file(struct lab_doc *ld, const char *path, const char *file)
 		lab_doc_error(ld, path, "name the file itself", "%.200s is not a file", file);
 }
 
+/* Absolute, so that it means the same to a daemon with another current directory. */
+static char *path_of(const char *dir, const char *file)
+{
+	char *path, *real;
+
+	if (*file == '/' || !*dir)
+		path = strdup(file);
+	else if (asprintf(&path, "%s/%s", dir, file) < 0)
+		path = NULL;
+	real = path ? realpath(path, NULL) : NULL;
+	if (!real)
+		return path; /* not there: check_file() says so */
+	free(path);
+	return real;
+}
+
 int lab_check_policies(struct lab_doc *ld, const struct file_lab *f, const char *dir,
 		       struct lab *lab)
 {
@@ -47,13 +63,9 @@ int lab_check_policies(struct lab_doc *ld, const struct file_lab *f, const char 
 	if (!lab->policies)
 		return -ENOMEM;
 	for (unsigned int i = 0; i < f->policy_count; i++) {
-		const char *file = f->policy[i];
 		char **to = &lab->policies[lab->n_policies];
 
-		if (*file == '/' || !*dir)
-			*to = strdup(file);
-		else if (asprintf(to, "%s/%s", dir, file) < 0)
-			*to = NULL;
+		*to = path_of(dir, f->policy[i]);
 		if (!*to)
 			return -ENOMEM;
 		lab->n_policies++;

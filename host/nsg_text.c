@@ -320,7 +320,7 @@ static json_t *change(const char *what, const char *name, const json_t *before, 
 {
 	const json_t *rules[2] = {json_object_get(before, "rules"),
 				  json_object_get(after, "rules")};
-	json_t *o = json_pack("{s:s, s:s, s:s, s:o?, s:o?}", "what", what, "name", name, "change",
+	json_t *o = json_pack("{s:s, s:s, s:s, s:o*, s:o*}", "what", what, "name", name, "change",
 			      !before  ? "added"
 			      : !after ? "removed"
 				       : "changed",

@@ -57,7 +57,7 @@ static json_t *names_json(const struct policy_spec *spec, const struct policy_st
 	const struct policy_layer *l = &spec->layers[s->layer];
 	const struct policy_group *g = s->group == POLICY_NO_GROUP ? NULL : &l->groups[s->group];
 	const struct policy_rule *r = g && s->rule != POLICY_NO_RULE ? &g->rules[s->rule] : NULL;
-	json_t *o = json_pack("{s:s, s:s?, s:s?}", "layer", l->name, "group", g ? g->name : NULL,
+	json_t *o = json_pack("{s:s, s:s*, s:s*}", "layer", l->name, "group", g ? g->name : NULL,
 			      "rule", r ? r->name : NULL);
 
 	if (r) {
@@ -285,7 +285,7 @@ json_t *policy_test(const struct nsg_set *set, const struct lab *lab)
 			*(ok ? &n_ok : &n_bad) += 1;
 			json_array_append_new(
 				results,
-				json_pack("{s:s, s:i, s:s, s:s, s:s?, s:s?, s:s, s:b, s:s}", "file",
+				json_pack("{s:s, s:i, s:s, s:s, s:s*, s:s*, s:s, s:b, s:s}", "file",
 					  set->files[i]->name, "line", (int)t.e->line, "packet",
 					  t.e->packet, "expect",
 					  t.e->verdict == POLICY_DENY ? "deny" : "allow", "nsg",

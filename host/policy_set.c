@@ -466,7 +466,7 @@ static json_t *nic_json(const struct policy_set *ps, const struct slot *s)
 
 	for (uint32_t i = 0; i < spec->spec.n_layers; i++)
 		json_array_append_new(layers, json_string(spec->spec.layers[i].name));
-	o = json_pack("{s:s, s:s, s:s?, s:s?, s:i, s:o}", "vnic", vnic_id(s->vnic), "network",
+	o = json_pack("{s:s, s:s, s:s*, s:s*, s:i, s:o}", "vnic", vnic_id(s->vnic), "network",
 		      ps->run->lab->nets[s->rn->lab->net].name, "nic_nsg", spec->nic_nsg,
 		      "subnet_nsg", spec->subnet_nsg, "rules", (int)spec->n_rules, "layers",
 		      layers);

@@ -10,17 +10,17 @@ static void show_step(struct output *out, const json_t *s)
 {
 	const char *rule = out_str(s, "rule", NULL);
 
-	out_text(out, "  %-12s %-20s ", out_str(s, "layer", "?"), out_str(s, "group", "-"));
-	if (json_is_true(json_object_get(s, "reply")))
+	out_text(out, "  %-12s ", out_str(s, "layer", "?"));
+	if (json_is_true(json_object_get(s, "reply"))) {
 		out_text(out, "lets replies pass\n");
-	else if (!rule)
-		out_text(out, "no rule matches\n");
-	else if (json_object_get(s, "priority"))
-		out_text(out, "%s %lld %s%s\n", rule, out_int(s, "priority"),
-			 out_str(s, "verdict", ""),
-			 json_is_true(json_object_get(s, "decides")) ? ", decides" : "");
-	else
-		out_text(out, "%s\n", rule);
+		return;
+	}
+	out_text(out, "%s: %s", out_str(s, "group", "?"), rule ? rule : "no rule matches");
+	if (json_object_get(s, "priority"))
+		out_text(out, ", priority %lld", out_int(s, "priority"));
+	if (json_object_get(s, "verdict"))
+		out_text(out, ": %s", out_str(s, "verdict", "?"));
+	out_text(out, "\n");
 }
 
 static void show_effects(struct output *out, const json_t *stop)

@@ -71,6 +71,26 @@ static void print_errors(const struct lab_errors *errs, int ret)
 	fprintf(stderr, "hvlab: %s: %u mistake%s\n", errs->file, n ? n : 1, n > 1 ? "s" : "");
 }
 
+/*
+ * A file's name in the daemon: its path from the root, as lab files have it, so that it replaces
+ * itself wherever one stands. The caller's.
+ */
+static char *name_of(const char *file)
+{
+	char *real = realpath(file, NULL);
+
+	return real ? real : strdup(file);
+}
+
+static void add_text(json_t *texts, const char *file, const char *text, size_t size)
+{
+	char *name = name_of(file);
+
+	if (name)
+		json_object_set_new(texts, name, json_stringn(text, size));
+	free(name);
+}
+
 /* The files named, checked each on its own; false: with all that is wrong printed. */
 static bool read_files(struct cli *cli, int argc, char **argv, json_t *texts)
 {
@@ -90,7 +110,7 @@ static bool read_files(struct cli *cli, int argc, char **argv, json_t *texts)
 		if (ret)
 			print_errors(&errs, ret);
 		else
-			json_object_set_new(texts, argv[i], json_stringn(text, size));
+			add_text(texts, argv[i], text, size);
 		ok = ok && !ret;
 		free(text);
 		nsg_free(f);
@@ -274,7 +294,7 @@ static char mark(const json_t *change)
 
 static void show_value(struct output *out, const json_t *v, const char *sign)
 {
-	char *text = v ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
+	char *text = v && !json_is_null(v) ? json_dumps(v, JSON_COMPACT | JSON_ENCODE_ANY) : NULL;
 
 	if (text)
 		out_text(out, "      %s %s\n", sign, text);
@@ -310,8 +330,13 @@ static int run_remove(struct cli *cli, int argc, char **argv)
 {
 	if (all == (optind < argc))
 		cli_usage(cli, "name the files as policy show does, or give --all");
-	for (int i = optind; i < argc; i++)
-		add_to("files", argv[i]);
+	for (int i = optind; i < argc; i++) {
+		char *name = name_of(argv[i]);
+
+		if (name)
+			add_to("files", name);
+		free(name);
+	}
 	return call(cli, "policy-remove", json_incref(change_args), show_change);
 }
 

@@ -64,10 +64,33 @@ _hvlab_drill()		# the kind, then the target
 	mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names $what)" -- "${COMP_WORDS[COMP_CWORD]}")
 }
 
+_hvlab_policy()		# the second word, then files
+{
+	local words="apply show diff test remove" i
+
+	for ((i = 1; i < COMP_CWORD; i++)); do
+		case " $words " in
+		*" ${COMP_WORDS[i]} "*)
+			case ${COMP_WORDS[COMP_CWORD - 1]} in
+			--nic)
+				mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic)" -- \
+					"${COMP_WORDS[COMP_CWORD]}")
+				;;
+			*)
+				mapfile -t COMPREPLY < <(compgen -f -- "${COMP_WORDS[COMP_CWORD]}")
+				;;
+			esac
+			return
+			;;
+		esac
+	done
+	mapfile -t COMPREPLY < <(compgen -W "$words" -- "${COMP_WORDS[COMP_CWORD]}")
+}
+
 _hvlab()
 {
 	local cur=${COMP_WORDS[COMP_CWORD]} cmd='' i
-	local commands="up down check status exec console log stats flows drops capture events nic vf link migrate fabric drill
+	local commands="up down check status exec console log stats flows drops capture events nic vf link migrate fabric policy explain drill
 		compare reset raw version help"
 
 	COMPREPLY=()
@@ -112,10 +135,13 @@ _hvlab()
 	help)
 		mapfile -t COMPREPLY < <(compgen -W "$commands" -- "$cur")
 		;;
+	policy)
+		_hvlab_policy
+		;;
 	drill)
 		_hvlab_drill
 		;;
-	capture | stats | drops | compare)
+	capture | stats | drops | compare | explain)
 		mapfile -t COMPREPLY < <(compgen -W "$(_hvlab_names nic)" -- "$cur")
 		;;
 	flows)
