@@ -254,6 +254,7 @@ static unsigned int send_fast(struct burst *b, const struct vsw_fast *const *fas
 			break;
 		}
 	}
+	special_end(b);
 	return done;
 }
 

@@ -143,6 +143,13 @@ struct special {
 	struct visitor at[SPECIAL_CHUNK];
 };
 
+/* What was on the caller's stack is no more. */
+static inline void special_end(struct burst *b)
+{
+	b->special = NULL;
+	b->pkts = b->sent = NULL;
+}
+
 /* send_special.c. A whole burst; returns packets consumed. */
 unsigned int special_burst(struct burst *b, unsigned int n);
 /* Packet @i of the burst is through. */

@@ -535,6 +535,7 @@ unsigned int special_burst(struct burst *b, unsigned int n)
 		if (got < want)
 			break;
 	}
+	special_end(b);
 	return done;
 }
 
@@ -689,5 +690,6 @@ void special_watch(struct burst *b, struct vsw_port *to, struct pkt *pkt, struct
 		in_one(b, 0);
 		b->watch->arrives(b->watch, way->to, s.at[0].way.why, s.view[0]);
 	}
+	special_end(b);
 	scratch_used = mark;
 }
