@@ -538,5 +538,7 @@ int main(int argc, char **argv)
 		all_cases(tables, n);
 	}
 	printf("]\n");
+	while (n)
+		policy_put(tables[--n].policy);
 	return 0;
 }
