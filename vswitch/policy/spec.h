@@ -33,7 +33,10 @@ enum policy_dir {
 };
 const char *policy_dir_name(enum policy_dir dir); /* "outbound", "inbound" */
 
-/* IPv4 as ::ffff:a.b.c.d, length 96..128. Length 0: any, of both families. */
+/*
+ * IPv4 as ::ffff:a.b.c.d, length 96..128. Length 0: any, of both families. Lengths 1..95 are IPv6's
+ * and hold no IPv4 address.
+ */
 struct policy_prefix {
 	uint8_t addr[16];
 	uint8_t len;
