@@ -7,11 +7,12 @@
  * Nobody here has a timer or wakes anybody. A queue that is refused is told a time, its worker
  * comes again then, and whoever comes brings the clock forward for all: its own bucket, and the
  * network's, which is divided at that moment. So a late worker loses nothing as long as the
- * buckets do not run over, which is after CAP_NS; and a queue never sleeps longer than POLL_NS, so
+ * buckets do not run over: after LATE_NS while queues wait, CAP_NS is what a pause of the sender's
+ * own may save up. And a queue never sleeps longer than POLL_NS, so
  * a change of the limits, or of what the others use, is felt by then.
  *
  * Shares. A member of a network has a balance that fills up to a cap: SMALL_NS of the network's
- * rate for one that has all it wants, CAP_NS for one whose queues wait (hungry). What the network
+ * rate for one that has all it wants, LATE_NS for one whose queues wait (hungry). What the network
  * earned goes to those below their caps, so one that sends less than its share is full most of the
  * time and what would be its goes to the others. The balances of all together grow exactly as the
  * network earns.
@@ -33,6 +34,7 @@
 
 #define BYTES_PER_MBIT 125000u
 #define CAP_NS	       (20 * NSEC_PER_MSEC)
+#define LATE_NS	       (200 * NSEC_PER_MSEC) /* the same while queues wait */
 #define SMALL_NS       (2 * NSEC_PER_MSEC)
 #define CAP_MIN	       (16 * 1024) /* bytes of any bucket */
 #define QUANTUM_NS     (1 * NSEC_PER_MSEC)
@@ -175,7 +177,7 @@ void shape_leave(struct shape *s)
 
 static int64_t room_of(const struct shape_net *net, const struct shape *s)
 {
-	return cap_of(net->clock.rate, s->hungry ? CAP_NS : SMALL_NS) - s->balance;
+	return cap_of(net->clock.rate, s->hungry ? LATE_NS : SMALL_NS) - s->balance;
 }
 
 /* Of @earned bytes each gets its absolute minimum. Returns what is left. */
@@ -270,6 +272,11 @@ struct level {
 	bool plenty;   /* so many that some may be lost soon: whoever comes may take them */
 };
 
+static bool is_empty(const struct shape_line *line)
+{
+	return line->next == line->serving;
+}
+
 static void look(struct level *lv, struct shape *s, uint64_t now)
 {
 	bool shared = false;
@@ -278,9 +285,12 @@ static void look(struct level *lv, struct shape *s, uint64_t now)
 	if (!s)
 		return;
 	if (s->max.rate) {
+		/* Who waits has not been idle: it is we who are late. */
+		s->max.cap = cap_of(s->max.rate, is_empty(&s->line) ? CAP_NS : LATE_NS);
+		s->max.cap = MAX(s->max.cap, s->max.tokens);
 		lv->tokens = bucket_refill(&s->max, now);
 		lv->rate = s->max.rate;
-		lv->plenty = lv->tokens > s->max.cap / 2;
+		lv->plenty = lv->tokens > cap_of(s->max.rate, CAP_NS) / 2;
 	}
 	if (s->net) {
 		pthread_mutex_lock(&s->net->lock);
@@ -305,11 +315,6 @@ static int64_t quantum(const struct level *lv)
 static bool has_ticket(const struct level *lv, const struct pkt_delay *d, enum pkt_delay_at at)
 {
 	return lv->s && d->at == at && (int32_t)(d->ticket - lv->s->line.serving) >= 0;
-}
-
-static bool is_empty(const struct shape_line *line)
-{
-	return line->next == line->serving;
 }
 
 /* The next one's turn. */
@@ -344,7 +349,8 @@ static void set_hungry(struct shape *s, bool on)
 	if (!s || !s->net)
 		return;
 	pthread_mutex_lock(&s->net->lock);
-	s->hungry = on;
+	/* One that has enough waits for something else: its maximum. */
+	s->hungry = on && s->balance < cap_of(s->net->clock.rate, SMALL_NS);
 	pthread_mutex_unlock(&s->net->lock);
 }
 
