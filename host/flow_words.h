@@ -4,6 +4,6 @@
 #define HVLAB_HOST_FLOW_WORDS_H
 
 /* Those of flow_state_name(). */
-#define FLOW_STATE_VALUES "new|replied|picked-up|established|closing|time-wait|reset"
+#define FLOW_STATE_VALUES "new|replied|picked-up|established|closing|time-wait|reset|cut"
 
 #endif

@@ -317,11 +317,14 @@ static bool is_later(const struct flow *f, const struct judging *j)
 static enum vsw_drop cut_or_keep(struct judging *j, const struct policy_result *res, uint32_t gen)
 {
 	const struct flow_change keep = {.gen = j->v->gen, .set = FLOW_KEPT};
+	const struct flow_change cut = {
+		.gen = j->v->gen, .layer = res->layer, .group = res->group, .rule = res->rule};
 	struct flow *f = j->flow;
 
 	if (must_be_now(j, gen))
-		return flow_cut(j->pp->flows, f, gen) || !is_later(f, j) ? denied(j, res)
-									 : JUDGE_AGAIN;
+		return flow_cut(j->pp->flows, f, gen, &cut, j->now_ms) || !is_later(f, j)
+			       ? denied(j, res)
+			       : JUDGE_AGAIN;
 	if (flow_change(j->pp->flows, f, &keep))
 		atomic_fetch_add_explicit(&j->pp->kept, 1, memory_order_relaxed);
 	return is_later(f, j) ? JUDGE_AGAIN : VSW_DROP_NONE;
@@ -364,6 +367,7 @@ static enum vsw_drop judge_anew(struct judging *j, const struct pkt *pkt, uint32
 				 .clear = (FLOW_OUT_OK | FLOW_IN_OK | FLOW_KEPT) & ~ok,
 				 .replace = true,
 				 .conn_stateful = res.conn.stateful,
+				 .nat_layer = res.conn.nat_layer,
 				 .idle_ms = res.idle_ms,
 				 .layer = res.layer,
 				 .group = res.group,
@@ -517,6 +521,33 @@ static enum vsw_drop by_rules_alone(struct judging *j, const struct pkt *pkt)
 	return first_packet(j, pkt);
 }
 
+/* It is cut, by this policy. Who of TCP goes on sending keeps it so. */
+static enum vsw_drop cut_off(struct judging *j)
+{
+	struct flow *f = j->flow;
+
+	if (f->key.proto == IPPROTO_TCP && !j->trace)
+		atomic_store_explicit(&f->count[j->dir].last_ms, j->now_ms, memory_order_relaxed);
+	atomic_fetch_add_explicit(&j->pp->denied[j->dir], !j->trace, memory_order_relaxed);
+	j->layer = f->layer;
+	j->group = f->group;
+	j->rule = f->rule;
+	j->flow = NULL;
+	return VSW_DROP_POLICY;
+}
+
+/* Is the record at an end, so that the packet is a first one? */
+static bool is_over(const struct judging *j, uint8_t tcp_flags)
+{
+	const struct flow *f = j->flow;
+
+	if (flow_is_reopened(f, tcp_flags))
+		return true;
+	/* What an earlier policy has cut a later one may let in. */
+	return atomic_load_explicit(&f->state, memory_order_relaxed) == FLOW_CUT &&
+	       (int32_t)(j->v->gen - atomic_load_explicit(&f->gen, memory_order_acquire)) > 0;
+}
+
 static enum vsw_drop judge(struct judging *j, const struct pkt *pkt)
 {
 	uint8_t tcp_flags = judge_tcp_flags(pkt);
@@ -526,7 +557,7 @@ static enum vsw_drop judge(struct judging *j, const struct pkt *pkt)
 
 	if (!j->has_key)
 		return without_connection(j, pkt);
-	if (j->flow && flow_is_reopened(j->flow, tcp_flags)) {
+	if (j->flow && is_over(j, tcp_flags)) {
 		if (!j->trace)
 			flow_remove(j->pp->flows, j->flow, false);
 		else
@@ -535,6 +566,9 @@ static enum vsw_drop judge(struct judging *j, const struct pkt *pkt)
 	}
 	if (!j->flow)
 		return first_packet(j, pkt);
+	if (atomic_load_explicit(&j->flow->state, memory_order_relaxed) == FLOW_CUT &&
+	    atomic_load_explicit(&j->flow->gen, memory_order_acquire) == j->v->gen)
+		return cut_off(j);
 	if (j->trace)
 		return explain_known(j, pkt);
 	gen = atomic_load_explicit(&j->flow->gen, memory_order_acquire);

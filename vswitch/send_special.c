@@ -270,6 +270,8 @@ static void parse_one(struct burst *b, unsigned int i)
 		at->vid = at->fdb_vid = (uint16_t)send_vlan_id(pkt);
 		if (unlikely(s->features != NULL))
 			why = features_ingress(s->features, b->from, pkt, &at->vid, &at->fdb_vid);
+		if (unlikely(flow_is_disguised(pkt)))
+			why = VSW_DROP_SRC_INVALID;
 	}
 	if (unlikely(why != VSW_DROP_NONE)) {
 		run_drop(&at->way, why, NULL);

@@ -288,7 +288,7 @@ const struct cli_command cmd_flows = {
 		"10.0.0.0/24,\n"
 		"                      10.0.0.4:22, :22, [fd00::4]:22\n"
 		"  --state S           new, replied, picked-up, established, closing, time-wait, "
-		"reset\n"
+		"reset, cut\n"
 		"  --offloaded yes|no  are its packets handled in the VF's own table?\n"
 		"  --stale             last judged by an earlier policy\n"
 		"  --kept              there still, though the policy would not let it in now\n\n"

@@ -115,7 +115,7 @@ _hvlab()
 	case $cmd:${COMP_WORDS[COMP_CWORD - 1]} in
 	flows:--state)
 		mapfile -t COMPREPLY < <(compgen -W "new replied picked-up established closing
-			time-wait reset" -- "$cur")
+			time-wait reset cut" -- "$cur")
 		return
 		;;
 	flows:--offloaded)

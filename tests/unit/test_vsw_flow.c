@@ -10,6 +10,25 @@
 #include "flow_rig.h"
 #include "tests/lib/wait.h"
 
+static const char *state_of_first;
+
+static bool note_state(void *arg, const struct vsw_flow_info *f)
+{
+	unsigned int *n = arg;
+
+	state_of_first = f->state;
+	(*n)++;
+	return true;
+}
+
+static const char *state_at(unsigned int host)
+{
+	unsigned int n = 0;
+
+	vsw_port_flows(&port[host].port, note_state, &n);
+	return n == 1 ? state_of_first : n ? "many" : "none";
+}
+
 static void a_port_without_policy_keeps_no_connections(void **state)
 {
 	struct vsw_flow_stats s;
@@ -92,7 +111,54 @@ static void a_rule_that_goes_leaves_connections_unless_flushed(void **state)
 	give(2, nothing_in(), true);
 	assert_false(tcp(1, 2, 40000, 22, TCP_ACK));
 	assert_int_equal(stats_of(2).cut, 1);
-	assert_int_equal(stats_of(2).n, 0);
+	assert_string_equal(state_at(2), "cut");
+}
+
+static bool is_empty(void);
+
+static void what_was_cut_stays_cut(void **state)
+{
+	const struct vsw_flow_conf conf = {.time_wait_ms = 20, .reset_ms = 20};
+
+	(void)state;
+	vsw_flow_configure(&conf);
+	give(2, ssh_only(), false);
+	assert_true(connects(1, 2, 40000, 22));
+	give(2, nothing_in(), true);
+	assert_false(tcp(1, 2, 40000, 22, TCP_ACK));
+	/* What its guest still sends is no connection of its own, which would let the answers in. */
+	assert_false(tcp(2, 1, 22, 40000, TCP_ACK));
+	assert_false(tcp(1, 2, 40000, 22, TCP_ACK));
+	/* A new one by the same ports is asked anew, and so is everything by another policy. */
+	assert_false(tcp(1, 2, 40000, 22, TCP_SYN));
+	assert_true(tcp(2, 1, 22, 40000, TCP_SYN));
+	assert_true(connects(2, 1, 41000, 80));
+	give(2, policy_of_rules(&deny_all, 1, &deny_all, 1), true);
+	assert_false(tcp(2, 1, 41000, 80, TCP_ACK));
+	give(2, nothing_in(), false);
+	assert_true(tcp(2, 1, 41000, 80, TCP_ACK));
+	/* And it is forgotten in the end. */
+	give(2, policy_of_rules(&deny_all, 1, &deny_all, 1), true);
+	assert_false(tcp(2, 1, 41000, 80, TCP_ACK));
+	assert_false(tcp(2, 1, 22, 40000, TCP_ACK));
+	assert_true(wait_until(is_empty(), WAIT_MS));
+}
+
+static void disguised_ipv4_is_not_let_through(void **state)
+{
+	struct frame_spec s = {.ip = 6,
+			       .proto = IPPROTO_UDP,
+			       .sport = 1000,
+			       .dport = 53,
+			       .payload_len = 10,
+			       .saddr = {[10] = 0xff, 0xff, 10, 0, 0, 1}};
+
+	(void)state;
+	give(2, policy_of_rules(&allow_all, 1, &allow_all, 1), false);
+	assert_false(sent_by(1, 2, s));
+	assert_int_equal(TX_DROPS(1, SRC_INVALID), 1);
+	memset(s.saddr, 0, 16);
+	assert_true(sent_by(1, 2, s));
 }
 
 static void a_flush_cuts_from_either_side(void **state)
@@ -103,7 +169,7 @@ static void a_flush_cuts_from_either_side(void **state)
 	give(2, nothing_in(), true);
 	/* An answer is judged by what its connection's first packet was. */
 	assert_false(tcp(2, 1, 22, 40000, TCP_ACK));
-	assert_int_equal(stats_of(2).n, 0);
+	assert_string_equal(state_at(2), "cut");
 }
 
 static void a_flush_spares_what_is_still_allowed(void **state)
@@ -161,25 +227,6 @@ static void a_path_takes_no_policy(void **state)
 }
 
 /* ---- Life of a connection -------------------------------------------------------------------- */
-
-static const char *state_of_first;
-
-static bool note_state(void *arg, const struct vsw_flow_info *f)
-{
-	unsigned int *n = arg;
-
-	state_of_first = f->state;
-	(*n)++;
-	return true;
-}
-
-static const char *state_at(unsigned int host)
-{
-	unsigned int n = 0;
-
-	vsw_port_flows(&port[host].port, note_state, &n);
-	return n == 1 ? state_of_first : n ? "many" : "none";
-}
 
 static void tcp_goes_through_its_states(void **state)
 {
@@ -639,6 +686,8 @@ int main(void)
 		TEST(both_ports_of_a_packet_judge_it),
 		TEST(a_rule_that_goes_leaves_connections_unless_flushed),
 		TEST(a_flush_cuts_from_either_side),
+		TEST(what_was_cut_stays_cut),
+		TEST(disguised_ipv4_is_not_let_through),
 		TEST(a_flush_spares_what_is_still_allowed),
 		TEST(few_are_judged_anew_at_once),
 		TEST(without_policy_again_everything_passes),

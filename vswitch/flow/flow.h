@@ -41,6 +41,8 @@ struct flow_key {
 	uint16_t zone;
 };
 
+/* An IPv6 packet (parsed) from or to an IPv4 address: not to be let through. */
+bool flow_is_disguised(const struct pkt *pkt);
 /*
  * The key from the sender's side. False: the packet belongs to no connection (no IP, a group
  * address, a fragment, ICMP that is no query).
@@ -100,6 +102,12 @@ enum flow_state {
 	FLOW_CLOSING,	/* one side has sent its FIN */
 	FLOW_TIME_WAIT, /* both have */
 	FLOW_RESET,	/* one sent RST */
+	/*
+	 * A policy has cut it. The record stays for a while and lets nothing through, or what the
+	 * other side still sends would be taken for a connection of its own, and let in the
+	 * answers.
+	 */
+	FLOW_CUT,
 	FLOW_N_STATES
 };
 const char *flow_state_name(enum flow_state s);
@@ -323,8 +331,13 @@ struct flow *flow_insert(struct flow_table *t, const struct flow_new *want, uint
 			 bool *made);
 /* It is found no more. Memory is freed by a later tick. @cut: counted as such. */
 void flow_remove(struct flow_table *t, struct flow *f, bool cut);
-/* The same, counted, unless it was judged by another policy than @gen meanwhile: false. */
-bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen);
+struct flow_change;
+/*
+ * It becomes FLOW_CUT, by policy @c->gen and the rule in @c, unless it was judged by another policy
+ * than @gen meanwhile: false.
+ */
+bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen, const struct flow_change *c,
+	      uint32_t now_ms);
 /* Is there a connection with that key as the network sees it? For the choice of ports. */
 bool flow_alias_taken(const struct flow_table *t, const struct flow_key *alias);
 /*
@@ -338,10 +351,11 @@ struct flow_change {
 	bool replace;
 	struct flow_extra *extra;
 	uint16_t conn_stateful;
+	int8_t nat_layer;
 	uint32_t idle_ms;
 	uint8_t layer, group;
 	uint32_t rule;
-	bool new_rule; /* the five above count */
+	bool new_rule; /* the six above count */
 };
 bool flow_change(struct flow_table *t, struct flow *f, const struct flow_change *c);
 struct flow_extra *flow_extra_new(void);

@@ -45,14 +45,26 @@ static inline void set_addr(uint8_t to[16], uint64_t hi, uint64_t lo)
 static inline void set_tail(struct flow_key *key, uint16_t lport, uint16_t rport, uint8_t proto,
 			    uint16_t zone)
 {
-	const uint64_t le = (uint64_t)zone << 48 | (uint64_t)proto << 32 | (uint64_t)rport << 16 |
-			    lport;
-	const uint64_t be = (uint64_t)lport << 48 | (uint64_t)rport << 32 | (uint64_t)proto << 24 |
-			    zone;
+	const uint64_t le =
+		(uint64_t)zone << 48 | (uint64_t)proto << 32 | (uint64_t)rport << 16 | lport;
+	const uint64_t be =
+		(uint64_t)lport << 48 | (uint64_t)rport << 32 | (uint64_t)proto << 24 | zone;
 	const uint64_t word = htole16(1) == 1 ? le : be;
 
 	static_assert(offsetof(struct flow_key, lport) == 32 && sizeof(*key) == 40, "one word");
 	memcpy((uint8_t *)key + 32, &word, 8);
+}
+
+/*
+ * An IPv6 packet with addresses that are IPv4's: nothing honest sends it (Linux drops it in
+ * ip6_rcv_core()), and it would be taken for an IPv4 connection's.
+ */
+bool flow_is_disguised(const struct pkt *pkt)
+{
+	static const uint8_t mapped[12] = {[10] = 0xff, [11] = 0xff};
+
+	return pkt->l3 == PKT_L3_IPV6 && (!memcmp(pkt->hdr + pkt->src_off, mapped, 12) ||
+					  !memcmp(pkt->hdr + pkt->dst_off, mapped, 12));
 }
 
 /* Echo requests and replies; the others are too rare to have a record. */
@@ -69,7 +81,7 @@ bool flow_key_from(struct flow_key *key, const struct pkt *pkt, uint16_t zone)
 	enum pkt_l4 kind = pkt_l4_in_sight(pkt);
 	uint16_t lport = 0, rport = 0;
 
-	if (pkt->l3 == PKT_L3_OTHER || (pkt->hdr[0] & 1))
+	if (pkt->l3 == PKT_L3_OTHER || (pkt->hdr[0] & 1) || flow_is_disguised(pkt))
 		return false;
 	switch (kind) {
 	case PKT_L4_TCP:

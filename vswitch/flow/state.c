@@ -14,6 +14,7 @@ static const char *const names[] = {
 	[FLOW_CLOSING] = "closing",
 	[FLOW_TIME_WAIT] = "time-wait",
 	[FLOW_RESET] = "reset",
+	[FLOW_CUT] = "cut",
 };
 /* clang-format on */
 static_assert(ARRAY_SIZE(names) == FLOW_N_STATES, "a name for each state");
@@ -50,6 +51,7 @@ static enum flow_state next_open(enum flow_state s, bool answer, uint8_t tcp_fla
 	case FLOW_CLOSING:
 	case FLOW_TIME_WAIT:
 	case FLOW_RESET:
+	case FLOW_CUT:
 	case FLOW_N_STATES:
 		break;
 	}
@@ -61,6 +63,8 @@ void flow_step(struct flow *f, enum policy_dir dir, uint8_t tcp_flags)
 	enum flow_state s = atomic_load_explicit(&f->state, memory_order_relaxed), to;
 	bool answer = (uint8_t)dir != f->origin;
 
+	if (s == FLOW_CUT)
+		return;
 	if (f->key.proto != IPPROTO_TCP) {
 		if (s == FLOW_NEW && answer)
 			atomic_store_explicit(&f->state, FLOW_ESTABLISHED, memory_order_relaxed);
@@ -84,6 +88,6 @@ bool flow_is_reopened(const struct flow *f, uint8_t tcp_flags)
 {
 	enum flow_state s = atomic_load_explicit(&f->state, memory_order_relaxed);
 
-	return (s == FLOW_TIME_WAIT || s == FLOW_RESET) &&
+	return (s == FLOW_TIME_WAIT || s == FLOW_RESET || s == FLOW_CUT) &&
 	       (tcp_flags & (FLOW_TCP_SYN | FLOW_TCP_ACK)) == FLOW_TCP_SYN;
 }

@@ -330,14 +330,21 @@ void flow_remove(struct flow_table *t, struct flow *f, bool cut)
 	pthread_mutex_unlock(&t->lock);
 }
 
-bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen)
+bool flow_cut(struct flow_table *t, struct flow *f, uint32_t gen, const struct flow_change *c,
+	      uint32_t now_ms)
 {
 	bool same;
 
 	pthread_mutex_lock(&t->lock);
 	same = atomic_load(&f->gen) == gen;
 	if (same && (atomic_load(&f->flags) & FLOW_LIVE)) {
-		remove_locked(t, f);
+		atomic_fetch_and(&f->flags, (uint8_t) ~(FLOW_OUT_OK | FLOW_IN_OK | FLOW_KEPT));
+		atomic_store(&f->state, FLOW_CUT);
+		atomic_store(&f->count[0].last_ms, now_ms);
+		f->layer = c->layer;
+		f->group = c->group;
+		f->rule = c->rule;
+		atomic_store_explicit(&f->gen, c->gen, memory_order_release);
 		t->stats.cut++;
 	}
 	pthread_mutex_unlock(&t->lock);
@@ -364,6 +371,7 @@ bool flow_change(struct flow_table *t, struct flow *f, const struct flow_change 
 		}
 		if (c->new_rule) {
 			f->conn_stateful = c->conn_stateful;
+			f->nat_layer = c->nat_layer;
 			f->idle_ms = c->idle_ms;
 			f->layer = c->layer;
 			f->group = c->group;
@@ -397,6 +405,9 @@ uint32_t flow_timeout(const struct flow_table *t, const struct flow *f)
 		return o->time_wait;
 	case FLOW_RESET:
 		return o->reset;
+	case FLOW_CUT:
+		/* TCP repeats itself for minutes, and each time counts from here; see judge.c. */
+		return tcp ? o->time_wait : o->reset;
 	case FLOW_PICKED:
 	case FLOW_CLOSING:
 	case FLOW_N_STATES:
