@@ -229,9 +229,9 @@ class Capture(threading.Thread):
         self.process.stdout.close()
 
 
-def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False, uplinks=None):
+def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False, uplinks=None, flows=None):
     """A lab file. vms: {name: {"cpus": n, "nics": [{"network": ..., ...}], ...}}
-    uplinks: {network: {key: value}}
+    uplinks: {network: {key: value}}; flows: {key: value}
 
     A VM has one NIC unless its options say "nics"; keys of the NIC may then stand among the VM's.
     What is not said is the VF alone, no root ports to spare, and no services in the networks.
@@ -245,13 +245,15 @@ def lab_text(kernel, vms, mtu=1500, networks=("blue",), dhcp=False, uplinks=None
         if uplinks and network in uplinks:
             lines += ["    uplink:"] + [f"      {key}: {value}"
                                         for key, value in uplinks[network].items()]
+    if flows:
+        lines += ["flows:"] + [f"  {key}: {value}" for key, value in flows.items()]
     lines.append("vms:")
     for name, options in vms.items():
         lines += [f"  - name: {name}", f"    kernel: \"{options.get('kernel', kernel)}\"",
                   f"    cpus: {options.get('cpus', 2)}",
                   f"    memory: {options.get('memory', '512M')}",
                   f"    spare_nics: {options.get('spare_nics', 0)}"]
-        lines += [f"    {key}: {options[key]}" for key in ("append", "hotplug") if key in options]
+        lines += [f"    {key}: {options[key]}" for key in ("append", "hotplug", "labels") if key in options]
         nics = options.get("nics", [{key: options[key] for key in nic_keys if key in options}])
         lines.append("    nics:" if nics else "    nics: []")
         for number, nic in enumerate(nics):
