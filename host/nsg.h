@@ -163,6 +163,7 @@ struct nsg_extra {
 	uint32_t limit_mbps; /* 0: none */
 	bool has_mark;
 	uint32_t mark;
+	bool mirror; /* copies to the network's mirror destinations */
 	bool encap; /* a tunnel: */
 	uint32_t vni;
 	struct policy_prefix vtep;

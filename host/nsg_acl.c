@@ -322,15 +322,18 @@ static void read_meter(struct nsg_node v, struct nsg_extra *e)
 	static const char *const keys[] = {
 		"name",	      "nics",	"networks",    "direction",    "protocol",
 		"local",      "remote", "local_ports", "remote_ports", "meter",
-		"limit_mbps", "mark",	NULL};
+		"limit_mbps", "mark",	"mirror",      NULL};
 
 	nsg_keys(v, keys);
 	read_match(v, e);
 	e->meter = nsg_name(nsg_get(v, "meter"), "the meter's name");
 	nsg_number(nsg_get(v, "limit_mbps"), 1, LAB_LINK_DEFAULT, &e->limit_mbps);
 	e->has_mark = nsg_number(nsg_get(v, "mark"), 0, UINT32_MAX - 1, &e->mark);
-	if (!nsg_get(v, "meter").n && !nsg_get(v, "limit_mbps").n && !nsg_get(v, "mark").n)
-		nsg_error(v, "add meter: NAME, limit_mbps: N or mark: N", "it does nothing");
+	e->mirror = nsg_bool(nsg_get(v, "mirror"), false);
+	if (!nsg_get(v, "meter").n && !nsg_get(v, "limit_mbps").n && !nsg_get(v, "mark").n &&
+	    !e->mirror)
+		nsg_error(v, "add meter: NAME, limit_mbps: N, mark: N or mirror: on",
+			  "it does nothing");
 }
 
 static void read_tunnel(struct nsg_node v, struct nsg_extra *e)

@@ -481,6 +481,7 @@ static void add_extra(struct build *b, const struct nsg_extra *e)
 		r->match = m;
 		r->action.limit_mbps = e->limit_mbps;
 		r->action.mark = e->has_mark ? e->mark + 1 : 0;
+		r->action.mirror = e->mirror;
 		r->action.meter = e->meter ? meter_index(b, e->meter) : 0;
 		if (e->encap) {
 			struct vsw_xpose *x = arena_alloc(b->mem, sizeof(*x));

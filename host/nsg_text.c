@@ -206,6 +206,8 @@ static json_t *extra_json(const struct nsg_extra *e)
 		json_object_set_new(o, "limit_mbps", json_integer(e->limit_mbps));
 	if (e->has_mark)
 		json_object_set_new(o, "mark", json_integer(e->mark));
+	if (e->mirror)
+		json_object_set_new(o, "mirror", json_true());
 	return o;
 }
 

@@ -47,7 +47,7 @@ static void test_a_whole_file(void **state)
 		"nat:\n"
 		"  - {name: n, outside: 203.0.113.4, inside: 10.0.0.4}\n"
 		"meters:\n"
-		"  - {name: m, remote: Internet, meter: out, limit_mbps: 50, mark: 0}\n"
+		"  - {name: m, remote: Internet, meter: out, limit_mbps: 50, mark: 0, mirror: on}\n"
 		"tunnels:\n"
 		"  - {name: t, remote: 10.1.0.0/16, vni: 5001, vtep: 192.0.2.1}\n"
 		"tests:\n"
@@ -75,6 +75,7 @@ static void test_a_whole_file(void **state)
 	assert_false(f->peered);
 	assert_int_equal(f->acls[0].rules[0].proto.protos[0], 47);
 	assert_int_equal(f->meters[0].limit_mbps, 50);
+	assert_true(f->meters[0].mirror);
 	assert_true(f->meters[0].has_mark);
 	assert_int_equal(f->tunnels[0].vni, 5001);
 	assert_int_equal(f->n_tests, 1);

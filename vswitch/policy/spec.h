@@ -94,7 +94,7 @@ enum policy_nat {
  * @limit_mbps:	wire bytes of all packets of this rule together, in this port; more is dropped as
  *		`rate`; 0: no limit
  * @mirror:	not 0: what passes is copied to the network's mirror destinations (port_features.h)
- * @mark:	1 + a number that later layers can ask for and captures show; 0: none
+ * @mark:	1 + a number that lists of connections and explanations show; 0: none
  */
 struct policy_action {
 	enum policy_verdict verdict;
