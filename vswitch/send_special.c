@@ -194,8 +194,7 @@ static inline enum vsw_drop stop_at(const struct burst *b, struct port_policy *p
 	enum vsw_drop why;
 
 	if (likely(at->has_key && !b->watch))
-		f = judge_known(pp, v, dir, &at->key, at->hash, may_make ? at->guess : NULL,
-				*view);
+		f = judge_known(pp, v, dir, &at->key, at->hash, may_make ? at->guess : NULL, *view);
 	if (unlikely(!f))
 		return stop_long(b, pp, v, dir, at, may_make, view);
 	x = atomic_load_explicit(&f->extra, memory_order_acquire);
@@ -239,9 +238,10 @@ static inline void fetch_record(const struct port_policy *pp, struct visitor *at
 		return;
 	bucket = flow_bucket(pp->flows, at->hash);
 	for (unsigned int i = 0; i < FLOW_SLOTS; i++) {
-		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_relaxed);
+		uint64_t slot = atomic_load_explicit(&bucket->slot[i], memory_order_acquire);
 		struct flow *f = flow_of_slot(slot);
 
+		/* Acquired, since what is found here is looked into without a second look-up. */
 		if (slot >> 48 != at->hash >> 16 || !f)
 			continue;
 		__builtin_prefetch(f);
