@@ -264,6 +264,25 @@ static int make_ring(struct packet *p)
 	return 0;
 }
 
+/*
+ * Bound anew. The kernel takes the protocol off the socket while it makes the ring, and does not hear
+ * then that the interface has come up (packet_set_ring(), packet_notifier()): nothing would ever
+ * arrive. Binding to what is bound already does nothing, so it goes by another protocol.
+ */
+static int bind_again(int fd)
+{
+	struct sockaddr_ll ll;
+	socklen_t size = sizeof(ll);
+
+	if (getsockname(fd, (struct sockaddr *)&ll, &size) < 0)
+		return -errno;
+	ll.sll_protocol = htobe16(ETH_P_LOOP);
+	if (bind(fd, (struct sockaddr *)&ll, sizeof(ll)) < 0)
+		return -errno;
+	ll.sll_protocol = htobe16(ETH_P_ALL);
+	return bind(fd, (struct sockaddr *)&ll, sizeof(ll)) < 0 ? -errno : 0;
+}
+
 struct packet *packet_new(struct worker *w, const char *name, int fd, const uint8_t mac[6],
 			  uint32_t flags)
 {
@@ -275,6 +294,8 @@ struct packet *packet_new(struct worker *w, const char *name, int fd, const uint
 		p->flags = flags;
 		rc = make_ring(p);
 	}
+	if (!rc)
+		rc = bind_again(fd);
 	if (!rc)
 		rc = kport_start(&p->k, &ops, w, name, mac, fd, kport_caps(flags, true));
 	if (!rc)
