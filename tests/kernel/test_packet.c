@@ -623,9 +623,9 @@ static void test_down_and_up(void **state)
 	guest_sends(r, &big, 0, 0);
 	assert_int_equal(drops(r, VSW_DROP_LINK_DOWN), 1);
 	veth_flags(VETH_NEAR, true);
-	guest_sends(r, &big, 0, 0);
-	assert_true(veth_next(r->far, &seen, WAIT_MS));
-	/* The far end has its carrier back a little later. */
+	/* Both ends have their carrier back a little later. */
+	assert_true(
+		wait_until((guest_sends(r, &big, 0, 0), veth_next(r->far, &seen, 50)), WAIT_MS));
 	frame_udp(&big, FAR, GUEST, 33);
 	assert_true(wait_until((veth_send(r->far, &big, NULL), arrived(r) > 0), WAIT_MS));
 }
