@@ -135,7 +135,6 @@ static void check_keys(struct nsg_node v, struct nsg_node p)
 static void read_rule(struct nsg_node v, uint32_t min, uint32_t max, struct nsg_rule *r)
 {
 	struct nsg_node p;
-	int w;
 
 	r->name = "";
 	r->line = nsg_line(v);
@@ -147,17 +146,7 @@ static void read_rule(struct nsg_node v, uint32_t min, uint32_t max, struct nsg_
 	r->name = name_of(v, "the rule's name");
 	snprintf(v.d->about, sizeof(v.d->about), "rule \"%.79s\": ", r->name);
 	check_keys(v, p);
-	if (!nsg_get(p, "priority").n)
-		nsg_missing(p, "priority");
-	nsg_number(nsg_get(p, "priority"), min, max, &r->priority);
-	w = nsg_word(nsg_get(p, "direction"), nsg_directions);
-	if (w == -1)
-		nsg_missing(p, "direction");
-	r->dir = w < 0 ? POLICY_IN : (enum policy_dir)w;
-	w = nsg_word(nsg_get(p, "access"), nsg_verdicts);
-	if (w == -1)
-		nsg_missing(p, "access");
-	r->verdict = w < 0 ? POLICY_DENY : (enum policy_verdict)w;
+	nsg_read_decision(p, min, max, r);
 	if (!nsg_get(p, "protocol").n)
 		nsg_missing(p, "protocol");
 	nsg_read_proto(nsg_get(p, "protocol"), &r->proto);

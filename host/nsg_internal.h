@@ -55,6 +55,8 @@ const char *nsg_name(struct nsg_node v, const char *what);
 void nsg_missing(struct nsg_node map, const char *key);
 /* False: not there, or reported. */
 bool nsg_number(struct nsg_node v, uint32_t min, uint32_t max, uint32_t *out);
+/* Priority, direction and access of a rule; all three must be there. */
+void nsg_read_decision(struct nsg_node v, uint32_t min, uint32_t max, struct nsg_rule *r);
 /* Index into @words (NULL-terminated; case does not matter); -1: not there, -2: reported. */
 int nsg_word(struct nsg_node v, const char *const *words);
 /* yes/no, true/false, on/off. @def when not there or reported. */

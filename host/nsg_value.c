@@ -423,3 +423,20 @@ void nsg_check_ports(struct nsg_node v, const struct nsg_proto *proto, const str
 	nsg_error(v, "write \"*\" for its ports, or tcp or udp",
 		  "protocol %s has no ports, but some are given", name);
 }
+
+void nsg_read_decision(struct nsg_node v, uint32_t min, uint32_t max, struct nsg_rule *r)
+{
+	int w;
+
+	if (!nsg_get(v, "priority").n)
+		nsg_missing(v, "priority");
+	nsg_number(nsg_get(v, "priority"), min, max, &r->priority);
+	w = nsg_word(nsg_get(v, "direction"), nsg_directions);
+	if (w == -1)
+		nsg_missing(v, "direction");
+	r->dir = w < 0 ? POLICY_IN : (enum policy_dir)w;
+	w = nsg_word(nsg_get(v, "access"), nsg_verdicts);
+	if (w == -1)
+		nsg_missing(v, "access");
+	r->verdict = w < 0 ? POLICY_DENY : (enum policy_verdict)w;
+}

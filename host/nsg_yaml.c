@@ -57,7 +57,6 @@ static void read_rule(struct nsg_node v, struct nsg_rule *r)
 		"protocol",    "source",	   "source_asgs",	"source_ports",
 		"destination", "destination_asgs", "destination_ports", "description",
 		NULL};
-	int w;
 
 	r->name = "";
 	r->line = nsg_line(v);
@@ -72,17 +71,7 @@ static void read_rule(struct nsg_node v, struct nsg_rule *r)
 		r->name = "";
 	}
 	nsg_keys(v, keys);
-	if (!nsg_get(v, "priority").n)
-		nsg_missing(v, "priority");
-	nsg_number(nsg_get(v, "priority"), NSG_PRIORITY_MIN, NSG_PRIORITY_MAX, &r->priority);
-	w = nsg_word(nsg_get(v, "direction"), nsg_directions);
-	if (w == -1)
-		nsg_missing(v, "direction");
-	r->dir = w < 0 ? POLICY_IN : (enum policy_dir)w;
-	w = nsg_word(nsg_get(v, "access"), nsg_verdicts);
-	if (w == -1)
-		nsg_missing(v, "access");
-	r->verdict = w < 0 ? POLICY_DENY : (enum policy_verdict)w;
+	nsg_read_decision(v, NSG_PRIORITY_MIN, NSG_PRIORITY_MAX, r);
 	nsg_read_proto(nsg_get(v, "protocol"), &r->proto);
 	read_side(v, "source", &r->src);
 	read_side(v, "destination", &r->dst);
